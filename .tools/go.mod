@@ -1,4 +1,4 @@
-module github.com/sambang-id/sambang/tools/protogen
+module github.com/sambang-id/sambang/tools
 
 go 1.26.0
 
