@@ -15,16 +15,25 @@ type Reader interface {
 
 // FeedReader serves pulls.
 type FeedReader interface {
+	HeadReader
 	// Epoch returns the store's epoch.
 	Epoch() (Epoch, error)
-	// Heads returns the scopes that have rows, lie in or below region, and
-	// have the class; in order, with the sequence of their last change.
-	Heads(region syncproto.Region, class syncproto.Class) ([]Head, error)
 	// Feed yields the rows and markers of the scope with after < seq <= upTo
 	// in order of seq. It stops at the first error, which it yields.
 	Feed(scope syncproto.Scope, after, upTo uint64) iter.Seq2[Row, error]
 	// Live returns the live rows of ids, wherever they are, in any order.
 	Live(ids []syncproto.RecordID) ([]Row, error)
+	// Authors returns who wrote under those of the replica ids that devices
+	// have claimed, in any order.
+	Authors(ids []syncproto.ReplicaID) ([]Author, error)
+}
+
+// Author is who wrote under a replica id.
+type Author struct {
+	Replica syncproto.ReplicaID
+	Device  string
+	Officer string
+	Agency  string
 }
 
 // Head is a scope and the sequence of its last change.

@@ -12,9 +12,12 @@ type RegistryTx interface {
 	// Device and Officer return one row, or ErrNotFound.
 	Device(id string) (Device, error)
 	Officer(id string) (Officer, error)
-	// SetGrants replaces the grants of a device and raises its grants version
-	// by one.
-	SetGrants(device string, grants syncproto.Grants) error
+	// SetGrants replaces the grants of a device at time now, raises its grants
+	// version by one, and keeps the ones before in the history.
+	SetGrants(device string, grants syncproto.Grants, now int64) error
+	// GrantHistory returns the grants that the device held before the present
+	// ones, newest first: a write made under them is still accepted.
+	GrantHistory(device string) ([]PastGrants, error)
 	// AddEnrolment adds a code, or ErrExists.
 	AddEnrolment(e Enrolment) error
 	// UseEnrolment marks a code as used by a device, if it is unused and not
@@ -49,6 +52,13 @@ type Device struct {
 	RevokedAt     int64 // 0: not revoked
 	// Wipe asks the device to destroy its data key at the next contact.
 	Wipe bool
+}
+
+// PastGrants are grants that were replaced.
+type PastGrants struct {
+	Version    uint64
+	Grants     syncproto.Grants
+	ReplacedAt int64
 }
 
 // Enrolment is a single-use code, bound to what it will grant.
