@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// makeFolder makes dir and its missing parents, readable by the app only, and makes their names durable.
+func (o Options) makeFolder(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("folder %q: %w", dir, fs.ErrExist)
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("folder: %w", err)
+	}
+	parent := filepath.Dir(dir)
+	if parent == dir {
+		return fmt.Errorf("folder: %w", err)
+	}
+	if err := o.makeFolder(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("folder: %w", err)
+	}
+	return o.syncFolder(parent)
+}
+
+// syncFolder makes the names in a folder durable. POSIX promises a new or renamed file after a power cut only then.
+func (o Options) syncFolder(dir string) error {
+	return o.durably(OpSyncDir, func() error {
+		if runtime.GOOS == "windows" { // folders cannot be synced there; NTFS journals names itself
+			return nil
+		}
+		d, err := os.Open(dir)
+		if err != nil {
+			return fmt.Errorf("sync folder: %w", err)
+		}
+		defer d.Close()
+		if err := d.Sync(); err != nil {
+			return fmt.Errorf("sync folder %q: %w", dir, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package cache
+
+import "os"
+
+// syncData makes written bytes durable. On Apple systems Sync is F_FULLFSYNC, which also empties the drive's cache.
+func syncData(f *os.File) error { return f.Sync() }
