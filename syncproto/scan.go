@@ -1,7 +1,7 @@
 package syncproto
 
 import (
-	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -10,13 +10,13 @@ import (
 // scanner walks one JSON text without building anything. It checks syntax and
 // limits, and notes whether the text is canonical.
 type scanner struct {
-	text      []byte
+	text      string
 	pos       int
 	canonical bool
 }
 
 func (s *scanner) document() error {
-	if !utf8.Valid(s.text) {
+	if !utf8.ValidString(s.text) {
 		return Errorf(CodeInvalidUTF8, "value is not valid UTF-8")
 	}
 	s.canonical = true
@@ -70,7 +70,7 @@ func (s *scanner) value(depth int) error {
 		return s.number()
 	}
 	for _, word := range []string{"null", "true", "false"} {
-		if bytes.HasPrefix(s.text[s.pos:], []byte(word)) {
+		if strings.HasPrefix(s.text[s.pos:], word) {
 			s.pos += len(word)
 			return nil
 		}
@@ -109,7 +109,7 @@ func (s *scanner) object(depth int) error {
 		s.pos++
 		return nil
 	}
-	var prev []byte
+	var prev string
 	for first := true; ; first = false {
 		s.space()
 		if s.peek() != '"' {
@@ -119,7 +119,7 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
-		if !first && bytes.Compare(prev, key) >= 0 {
+		if !first && prev >= key {
 			s.canonical = false // unsorted, or twice: decode tells
 		}
 		prev = key
@@ -145,7 +145,7 @@ func (s *scanner) object(depth int) error {
 }
 
 // str scans one string and returns the bytes between its quotes.
-func (s *scanner) str() ([]byte, error) {
+func (s *scanner) str() (string, error) {
 	s.pos++
 	start := s.pos
 	ascii, escaped := true, false
@@ -154,17 +154,17 @@ func (s *scanner) str() ([]byte, error) {
 		case c == '"':
 			raw := s.text[start:s.pos]
 			s.pos++
-			if !ascii && !norm.NFC.IsNormal(raw) || escaped && !canonicalEscapes(raw) {
+			if !ascii && !norm.NFC.IsNormalString(raw) || escaped && !canonicalEscapes(raw) {
 				s.canonical = false
 			}
 			return raw, nil
 		case c == '\\':
 			escaped = true
 			if err := s.escape(); err != nil {
-				return nil, err
+				return "", err
 			}
 		case c < 0x20:
-			return nil, s.bad("control character in a string")
+			return "", s.bad("control character in a string")
 		default:
 			if c >= utf8.RuneSelf {
 				ascii = false
@@ -172,7 +172,7 @@ func (s *scanner) str() ([]byte, error) {
 			s.pos++
 		}
 	}
-	return nil, s.bad("string not closed")
+	return "", s.bad("string not closed")
 }
 
 func (s *scanner) escape() error {
@@ -211,12 +211,12 @@ func (s *scanner) escape() error {
 	return s.bad("bad escape")
 }
 
-func hex4(b []byte) (rune, bool) {
+func hex4(b string) (rune, bool) {
 	if len(b) < 4 {
 		return 0, false
 	}
 	var r rune
-	for _, c := range b[:4] {
+	for _, c := range []byte(b[:4]) {
 		r <<= 4
 		switch {
 		case c >= '0' && c <= '9':
@@ -234,7 +234,7 @@ func hex4(b []byte) (rune, bool) {
 
 // canonicalEscapes reports whether a scanned string uses only the escapes
 // that the canonical form demands, in its spelling of them.
-func canonicalEscapes(raw []byte) bool {
+func canonicalEscapes(raw string) bool {
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
 			continue
@@ -245,7 +245,7 @@ func canonicalEscapes(raw []byte) bool {
 		case 'u':
 			hex := raw[i+1 : i+5]
 			r, _ := hex4(hex)
-			if r >= 0x20 || bytes.ContainsAny(hex, "ABCDEF") {
+			if r >= 0x20 || strings.ContainsAny(hex, "ABCDEF") {
 				return false
 			}
 			switch r {
@@ -289,7 +289,7 @@ func (s *scanner) number() error {
 			s.canonical = false
 		}
 	}
-	if negative && len(bytes.Trim(s.text[start:s.pos], "0.")) == 0 {
+	if negative && strings.Trim(s.text[start:s.pos], "0.") == "" {
 		s.canonical = false // minus zero
 	}
 	if c := s.peek(); c == 'e' || c == 'E' {

@@ -100,7 +100,10 @@ func MustValue(x any) Value {
 
 // ParseValue accepts text that is canonical already and refuses all other:
 // it is what decoders use, so that nobody's bytes are silently rewritten.
-func ParseValue(text []byte) (Value, error) {
+func ParseValue(text []byte) (Value, error) { return ParseValueString(string(text)) }
+
+// ParseValueString is [ParseValue] of a string, which the value shares.
+func ParseValueString(text string) (Value, error) {
 	if len(text) > MaxValueBytes {
 		return Value{}, Errorf(CodeTooLarge, "value of %d bytes, at most %d", len(text), MaxValueBytes)
 	}
@@ -111,7 +114,7 @@ func ParseValue(text []byte) (Value, error) {
 	if !s.canonical {
 		return Value{}, Errorf(CodeBadValue, "value is not in canonical form")
 	}
-	return Value{json: string(text)}, nil
+	return Value{json: text}, nil
 }
 
 // Canonicalize makes the canonical value of any JSON text.
@@ -120,12 +123,12 @@ func Canonicalize(text []byte) (Value, error) {
 	if len(text) > MaxValueBytes {
 		return Value{}, Errorf(CodeTooLarge, "value of %d bytes, at most %d", len(text), MaxValueBytes)
 	}
-	s := scanner{text: text}
+	s := scanner{text: string(text)}
 	if err := s.document(); err != nil {
 		return Value{}, err
 	}
 	if s.canonical {
-		return Value{json: string(text)}, nil
+		return Value{json: s.text}, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
