@@ -1,0 +1,219 @@
+// Command bench measures sambang on the workload that its peers were measured with, each figure beside the
+// floor of its own run, and prints one table.
+//
+//	go run ./bench                      every scenario, five runs each
+//	go run ./bench -scenario A,B -runs 7
+//	go run ./bench -list                what the scenarios are
+//	go run ./bench -write DIR           write the workload's files and verify them
+//	go run ./bench -verify DIR          compare files, of the original too, with the workload
+//
+// What is always true of it:
+//   - it reaches sambang through the SDK's and the server's public import paths, as an application does;
+//   - everything it writes is in one scratch directory, removed at the end; when that is in memory, where
+//     an fsync is free, it says so;
+//   - the table is written to the standard output, progress to the standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sambang-id/sambang/bench/internal/table"
+	"github.com/sambang-id/sambang/bench/internal/workload"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp): // the text is printed
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// scenario is an entry of the list. Its constructor may take long: it is not measured.
+type scenario struct {
+	key   string // what -scenario names
+	about string
+	open  func(context.Context, env) (table.Scenario, error)
+}
+
+// env is what a scenario is made from. It is shared by all of them.
+type env struct {
+	// set is the workload, made when it is first asked for.
+	set func() (*workload.Set, error)
+	// dir outlives the runs: for what a scenario keeps between them.
+	dir string
+}
+
+// scenarios are in the order in which they run.
+func scenarios() []scenario {
+	return []scenario{
+		{"L", "limits of this machine: bare bbolt and SQLite, the floors of A, B and C alone", openLimits},
+	}
+}
+
+type flags struct {
+	scenario, dir, write, verify string
+	runs                         int
+	markdown, list               bool
+	workload                     workload.Options
+}
+
+func parse(args []string, stderr io.Writer) (f flags, err error) {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&f.scenario, "scenario", "", "`keys` of the scenarios to run, with commas. Default: all")
+	fs.IntVar(&f.runs, "runs", 5, "runs of each scenario")
+	fs.StringVar(&f.dir, "dir", "", "`directory` for scratch files, on the disk to measure. Default: the system's temporary directory")
+	fs.BoolVar(&f.markdown, "markdown", false, "print the table as Markdown")
+	fs.BoolVar(&f.list, "list", false, "list the scenarios")
+	fs.StringVar(&f.write, "write", "", "write the workload's files into `directory` and verify them")
+	fs.StringVar(&f.verify, "verify", "", "compare the workload's files in `directory`")
+	fs.IntVar(&f.workload.Records, "n", workload.DefaultRecords, "records of the workload")
+	seed := fs.Uint("seed", workload.DefaultSeed, "seed of the workload, above 0")
+	if err := fs.Parse(args); err != nil {
+		return f, err
+	}
+	if fs.NArg() > 0 {
+		return f, fmt.Errorf("unexpected argument %q: every option begins with a dash", fs.Arg(0))
+	}
+	if f.runs < 1 {
+		return f, fmt.Errorf("-runs %d: at least one run is needed", f.runs)
+	}
+	if f.workload.Records < workload.MinRecords {
+		return f, fmt.Errorf("-n %d: the conflict pairs need %d records", f.workload.Records, workload.MinRecords)
+	}
+	if *seed == 0 || uint64(*seed) > 1<<32-1 {
+		return f, fmt.Errorf("-seed %d: want 1 to %d", *seed, uint32(1<<32-1))
+	}
+	f.workload.Seed = uint32(*seed)
+	return f, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	set := sync.OnceValues(func() (*workload.Set, error) { return workload.Generate(f.workload) })
+	switch {
+	case f.list:
+		for _, s := range scenarios() {
+			fmt.Fprintf(stdout, "%-4s %s\n", s.key, s.about)
+		}
+		return nil
+	case f.write != "" || f.verify != "":
+		return files(f, set, stdout)
+	}
+	chosen, err := choose(f.scenario)
+	if err != nil {
+		return err
+	}
+	return measure(ctx, f, chosen, set, stdout, stderr)
+}
+
+// choose returns the scenarios of a list of keys, in the order in which they run.
+func choose(keys string) ([]scenario, error) {
+	all := scenarios()
+	if keys == "" {
+		return all, nil
+	}
+	wanted := strings.Split(keys, ",")
+	var out []scenario
+	for _, s := range all {
+		if i := slices.Index(wanted, s.key); i >= 0 {
+			wanted = slices.Delete(wanted, i, i+1)
+			out = append(out, s)
+		}
+	}
+	if len(wanted) > 0 {
+		return nil, fmt.Errorf("no scenario %q, or it is named twice: see bench -list", wanted[0])
+	}
+	return out, nil
+}
+
+func files(f flags, set func() (*workload.Set, error), stdout io.Writer) error {
+	s, err := set()
+	if err != nil {
+		return err
+	}
+	m := s.Manifest()
+	if f.write != "" {
+		if m, err = s.Write(f.write); err != nil {
+			return err
+		}
+	}
+	if f.verify != "" {
+		if err := s.Verify(f.verify); err != nil {
+			return err
+		}
+	}
+	for _, l := range []struct {
+		name string
+		file workload.File
+	}{{workload.InspectionsFile, m.Files.Inspections}, {workload.ReconnectFile, m.Files.Reconnect}, {workload.ConflictsFile, m.Files.Conflicts}} {
+		fmt.Fprintf(stdout, "%s  %-18s %6d lines %10d bytes\n", l.file.SHA256, l.name, l.file.Lines, l.file.Bytes)
+	}
+	return nil
+}
+
+// measure prints what it has measured even when a later scenario fails.
+func measure(ctx context.Context, f flags, chosen []scenario, set func() (*workload.Set, error), stdout, stderr io.Writer) (err error) {
+	scratch, err := os.MkdirTemp(f.dir, "sambang-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	if inMemory(scratch) {
+		fmt.Fprintf(stderr, "%s is in memory: figures of saves mean nothing there. Choose a disk with -dir\n", scratch)
+	}
+	var t table.Table
+	var failed error
+	for _, s := range chosen {
+		if failed = one(ctx, f, s, &t, env{set: set, dir: scratch}, stderr); failed != nil {
+			break
+		}
+	}
+	if len(t.Rows) == 0 {
+		return failed
+	}
+	fmt.Fprintf(stdout, "runs: %d, %d records of seed %d, %s %s/%s, %d CPUs\n\n",
+		f.runs, f.workload.Records, f.workload.Seed, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
+	write := t.WriteText
+	if f.markdown {
+		write = t.WriteMarkdown
+	}
+	if err := write(stdout); err != nil {
+		return errors.Join(failed, err)
+	}
+	if met, all := t.Targets(); all > 0 {
+		fmt.Fprintf(stdout, "\n%d of %d targets met\n", met, all)
+	}
+	return failed
+}
+
+func one(ctx context.Context, f flags, s scenario, t *table.Table, e env, stderr io.Writer) (err error) {
+	sc, err := s.open(ctx, e)
+	if err != nil {
+		return fmt.Errorf("open scenario %s: %w", s.key, err)
+	}
+	defer func() { err = errors.Join(err, sc.Close()) }()
+	start := time.Now()
+	return t.Measure(ctx, s.key, sc, f.runs, e.dir, func(run int) {
+		fmt.Fprintf(stderr, "%s run %d of %d, %.1f s\n", s.key, run, f.runs, time.Since(start).Seconds())
+	})
+}
