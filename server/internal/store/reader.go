@@ -45,7 +45,10 @@ type Head struct {
 // LogReader serves headquarters.
 type LogReader interface {
 	// Log returns live rows that the filter selects, newest first, after the
-	// key of the last row of the page before; at most limit.
+	// key of the last row of the page before; at most limit. Over the pages of
+	// one reading no key comes twice, and a row that did not change since the
+	// first page comes exactly once. One that changed has a newer key: it is
+	// at the front when the log is read anew.
 	Log(f Filter, after *LogKey, limit int) ([]Row, error)
 	// Changes yields a record's journal entries in all scopes, in order of
 	// time, then scope and seq.
@@ -57,6 +60,8 @@ type LogReader interface {
 	// Inbox returns quarantined messages whose scope lies in region ("" for
 	// all), newest first, at most limit, after the key of the last one before.
 	Inbox(region syncproto.Region, after *syncproto.Digest, limit int) ([]Quarantined, error)
+	// Message returns one quarantined message, or ErrNotFound.
+	Message(key syncproto.Digest) (Quarantined, error)
 	// Stats returns counts for metrics and checks.
 	Stats() (Stats, error)
 }
@@ -83,7 +88,8 @@ type LogKey struct {
 	Seq       uint64
 }
 
-// Stats are counts over the whole store.
+// Stats are counts over the whole store: live records, journal entries, open
+// messages of the inbox, devices, fields in conflict, scopes with rows.
 type Stats struct {
 	Records, Changes, Quarantined, Devices uint64
 	Conflicts                              uint64
@@ -107,4 +113,7 @@ type DeviceStatus struct {
 	Device   Device
 	Replicas []Replica
 	Seen     Seen
+	// Witnesses are the last stamps given to the device, newest first; only
+	// DeviceStatus fills them.
+	Witnesses []Witness
 }

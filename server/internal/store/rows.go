@@ -82,7 +82,16 @@ type Quarantined struct {
 	State  string
 	Reason string
 	By     string
+	// DecidedAt is when it left the state "open", in Unix milliseconds.
+	DecidedAt int64
 }
+
+// The states of a quarantined message.
+const (
+	QuarantineOpen     = "open"     // needs a decision
+	QuarantineReleased = "released" // its content was absorbed
+	QuarantineClosed   = "closed"   // set aside, with a reason
+)
 
 // Replica is what is known of one replica id of a device.
 type Replica struct {
@@ -114,7 +123,7 @@ type Witness struct {
 }
 
 // Epoch names one history of the store. A new one begins when the store was
-// rolled back.
+// rolled back. A fresh store has the zero epoch until the first SetEpoch.
 type Epoch struct {
 	ID [16]byte
 	// Since is when it began, in Unix milliseconds.

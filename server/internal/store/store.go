@@ -20,6 +20,19 @@ var (
 	ErrBusy = errors.New("store is busy")
 	// ErrFull: no space left. Nothing of the call was kept.
 	ErrFull = errors.New("no space left")
+	// ErrSequence: a step's rows and changes do not take the sequences after
+	// the scope's head without gaps. A bug of the caller.
+	ErrSequence = errors.New("sequences do not follow the scope's head")
+	// ErrDecided: the quarantined message was released or closed before.
+	ErrDecided = errors.New("decided already")
+	// ErrClosed: the store is closed.
+	ErrClosed = errors.New("store is closed")
+	// ErrForeign: what is to be opened is not a store of this program. It was
+	// not touched.
+	ErrForeign = errors.New("not a sambang store")
+	// ErrNewer: the store was written by a newer version of this program. It
+	// was not touched.
+	ErrNewer = errors.New("store is of a newer version")
 )
 
 // Scope names of the store's own.
@@ -100,7 +113,10 @@ type RecordTx interface {
 	// It reads across scopes, without locks.
 	Locate(ids []syncproto.RecordID) (map[syncproto.RecordID]syncproto.Scope, error)
 	// Put inserts or replaces rows of the scope, and moves its head to the
-	// greatest sequence among them. Sequences follow the head without gaps.
+	// greatest sequence among them. Sequences follow the head without gaps:
+	// when the step ends, each one that it passed is that of a row or of a
+	// change (a record that changed twice has one row and two changes), or
+	// the step fails with ErrSequence.
 	Put(scope syncproto.Scope, rows []Row) error
 	// Append adds to the scope's journal.
 	Append(scope syncproto.Scope, changes []Change) error
@@ -113,6 +129,10 @@ type RecordTx interface {
 	// Quarantine keeps messages that were received and not applied. One with
 	// the same digest is kept once.
 	Quarantine(scope string, items []Quarantined) error
+	// SetQuarantineState releases or closes an open message, at time at. One
+	// that is not open gives ErrDecided, so exactly one decision counts; an
+	// unknown one ErrNotFound.
+	SetQuarantineState(scope string, key syncproto.Digest, state, reason, by string, at int64) error
 }
 
 // DeviceTx reads and writes the state of one device's sync.
