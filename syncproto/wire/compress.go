@@ -1,0 +1,193 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// EncodingZstd is the Content-Encoding of a compressed body.
+const EncodingZstd = "zstd"
+
+// MaxWindow is the zstd window that a receiver accepts and a sender may use
+// (RFC 9659 asks for the same of HTTP).
+const MaxWindow = 8 << 20
+
+// NewBodyReader returns the decoded body that r holds in contentEncoding:
+// "zstd", or "identity" or "" for none; others give
+// [syncproto.CodeUnsupportedMedia]. A body beyond [syncproto.MaxBodyBytes] as
+// sent gives [syncproto.CodeTooLarge], one beyond [syncproto.MaxDecodedBytes]
+// decoded [syncproto.CodeDecompressedSize], one that does not decompress
+// [syncproto.CodeMalformed]. Close gives its memory back; it does not close r.
+func NewBodyReader(r io.Reader, contentEncoding string) (io.ReadCloser, error) {
+	sent := &capped{r: r, left: syncproto.MaxBodyBytes, code: syncproto.CodeTooLarge, limit: syncproto.MaxBodyBytes}
+	switch strings.ToLower(strings.TrimSpace(contentEncoding)) {
+	case "", "identity":
+		return io.NopCloser(sent), nil
+	case EncodingZstd:
+	default:
+		return nil, syncproto.Errorf(syncproto.CodeUnsupportedMedia, "content encoding is neither zstd nor identity")
+	}
+	d, _ := decoders.Get().(*zstd.Decoder)
+	if err := d.Reset(sent); err != nil {
+		return nil, zstdError(err)
+	}
+	b := &bodyReader{d: d, sent: sent}
+	b.capped = capped{r: d, left: syncproto.MaxDecodedBytes, code: syncproto.CodeDecompressedSize, limit: syncproto.MaxDecodedBytes}
+	return b, nil
+}
+
+type bodyReader struct {
+	capped
+	d    *zstd.Decoder
+	sent *capped
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if b.d == nil {
+		return 0, io.ErrClosedPipe
+	}
+	n, err := b.capped.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		// What is wrong below the decompressor is the better answer.
+		if b.sent.err != nil && !errors.Is(b.sent.err, io.EOF) {
+			err = b.sent.err
+		} else {
+			err = zstdError(err)
+		}
+	}
+	return n, err
+}
+
+func (b *bodyReader) Close() error {
+	if b.d != nil {
+		if b.d.Reset(nil) == nil {
+			decoders.Put(b.d)
+		}
+		b.d, b.r = nil, nil
+	}
+	return nil
+}
+
+func zstdError(err error) error {
+	var coded *syncproto.Error
+	if errors.As(err, &coded) {
+		return err
+	}
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return syncproto.Errorf(syncproto.CodeDecompressedSize, "body decodes to more than %d bytes", syncproto.MaxDecodedBytes)
+	}
+	return syncproto.Errorf(syncproto.CodeMalformed, "body is not zstd, is cut, or needs a window above %d bytes", MaxWindow)
+}
+
+// capped reads at most left bytes, and then fails with a code if there are
+// more.
+type capped struct {
+	r     io.Reader
+	left  int64
+	limit int64
+	code  syncproto.Code
+	err   error
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if int64(len(p)) > c.left+1 {
+		p = p[:c.left+1]
+	}
+	n, err := c.r.Read(p)
+	if int64(n) > c.left {
+		n = int(c.left)
+		err = syncproto.Errorf(c.code, "body of more than %d bytes", c.limit)
+	}
+	c.left -= int64(n)
+	c.err = err
+	return n, err
+}
+
+var decoders = sync.Pool{New: func() any {
+	d, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(MaxWindow),
+		zstd.WithDecoderMaxMemory(syncproto.MaxDecodedBytes))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+}}
+
+// BodyWriter compresses a body as it is written.
+type BodyWriter struct{ e *zstd.Encoder }
+
+// NewBodyWriter writes the compressed body to w. Close ends it; it does not
+// close w.
+func NewBodyWriter(w io.Writer) *BodyWriter {
+	e, _ := encoders.Get().(*zstd.Encoder)
+	e.Reset(w)
+	return &BodyWriter{e}
+}
+
+// Write compresses p.
+func (b *BodyWriter) Write(p []byte) (int, error) {
+	if b.e == nil {
+		return 0, io.ErrClosedPipe
+	}
+	return b.e.Write(p)
+}
+
+// Flush sends what was written so far. It costs compression: call it where
+// somebody waits.
+func (b *BodyWriter) Flush() error {
+	if b.e == nil {
+		return io.ErrClosedPipe
+	}
+	return b.e.Flush()
+}
+
+// Close ends the body and gives the writer's memory back.
+func (b *BodyWriter) Close() error {
+	if b.e == nil {
+		return nil
+	}
+	err := b.e.Close()
+	b.e.Reset(nil)
+	encoders.Put(b.e)
+	b.e = nil
+	return err
+}
+
+var encoders = sync.Pool{New: func() any { return newEncoder(zstd.SpeedDefault) }}
+
+// CompressSmall returns a whole body compressed with more effort than
+// [BodyWriter] takes: for bodies up to some hundred kilobytes, whose bytes
+// cost more than their computing.
+func CompressSmall(body []byte) []byte {
+	e, _ := smallEncoders.Get().(*zstd.Encoder)
+	defer smallEncoders.Put(e)
+	return e.EncodeAll(body, nil)
+}
+
+var smallEncoders = sync.Pool{New: func() any { return newEncoder(zstd.SpeedBestCompression) }}
+
+func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
+	e, err := zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(level),
+		zstd.WithEncoderConcurrency(1),
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithWindowSize(MaxWindow))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return e
+}

@@ -1,0 +1,165 @@
+package wire
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// Encoder builds the messages of one frame and the tables that they share. It
+// is used by one goroutine, for one frame.
+type Encoder struct {
+	tables   *Tables
+	replicas map[syncproto.ReplicaID]uint32
+	paths    map[string]uint32
+	scopes   map[syncproto.Scope]uint32
+	size     int
+}
+
+// NewEncoder starts a frame. Times are sent as differences, beginning with
+// hlcBase: that of any write of the frame is a good one.
+func NewEncoder(hlcBase syncproto.HLC) *Encoder {
+	return &Encoder{
+		tables:   &Tables{Hlc: uint64(hlcBase)},
+		replicas: map[syncproto.ReplicaID]uint32{},
+		paths:    map[string]uint32{},
+		scopes:   map[syncproto.Scope]uint32{},
+	}
+}
+
+// Tables returns the tables of what was encoded so far.
+func (e *Encoder) Tables() *Tables { return e.tables }
+
+// Size returns about how many bytes the tables and everything encoded so far
+// take in the frame, never less, with each element counting at least
+// [ElementBytes]. A sender ends the frame when it reaches its limit: the last
+// record may go beyond [syncproto.MaxBatchBytes], which
+// [syncproto.MaxFrameBytes] leaves room for.
+func (e *Encoder) Size() int { return e.size }
+
+// Scope returns the table index of s.
+func (e *Encoder) Scope(s syncproto.Scope) uint32 {
+	i, ok := e.scopes[s]
+	if !ok {
+		i = uint32(len(e.tables.Scopes))
+		e.scopes[s] = i
+		e.tables.Scopes = append(e.tables.Scopes, string(s))
+		e.size += elementSize(len(s))
+	}
+	return i
+}
+
+// Vector encodes v; the empty vector is nil.
+func (e *Encoder) Vector(v syncproto.VV) *Vector {
+	n := v.Len()
+	if n == 0 {
+		return nil
+	}
+	out := &Vector{Replica: make([]uint32, 0, n), N: make([]uint64, 0, n)}
+	size := 0
+	for d := range v.All() {
+		i := e.replica(d.Replica)
+		out.Replica = append(out.Replica, i)
+		out.N = append(out.N, d.N)
+		size += protowire.SizeVarint(uint64(i)) + protowire.SizeVarint(d.N)
+	}
+	e.size += elementSize(size + 8)
+	return out
+}
+
+// Delta encodes d. Each delta decodes on its own: nothing in it refers to the
+// one before it.
+func (e *Encoder) Delta(d syncproto.Delta) *Delta {
+	id := d.ID()
+	ctx := d.Context()
+	out := &Delta{Id: id[:], Base: e.Vector(d.Base()), Ctx: e.Vector(ctx), Floor: e.Vector(d.Floor())}
+	total := 0
+	for f := range d.Fields() {
+		total += len(f.Siblings)
+	}
+	// One allocation for each kind of message instead of one for each message.
+	fields := make([]Field, d.Len())
+	out.Fields = make([]*Field, d.Len())
+	siblings := make([]Sibling, total)
+	pointers := make([]*Sibling, total)
+	size := 2 + len(id)
+	prev := e.tables.Hlc
+	i := 0
+	for f := range d.Fields() {
+		n := len(f.Siblings)
+		field := &fields[i]
+		field.Path = e.path(f.Path)
+		field.Siblings, pointers = pointers[:n:n], pointers[n:]
+		out.Fields[i] = field
+		i++
+		for j, s := range f.Siblings {
+			to := &siblings[j]
+			to.Replica = e.replica(s.Dot.Replica)
+			to.Back = ctx.Get(s.Dot.Replica) - s.Dot.N
+			to.Hlc = int64(uint64(s.HLC) - prev)
+			to.Value = s.Value.JSON()
+			to.Suspect = s.Suspect
+			setExtra(to, s.Extra)
+			prev = uint64(s.HLC)
+			field.Siblings[j] = to
+			size += siblingSize(to, len(s.Extra))
+		}
+		siblings = siblings[n:]
+		size += elementSize(6)
+	}
+	e.size += elementSize(size)
+	return out
+}
+
+// History encodes one past write.
+func (e *Encoder) History(w PastWrite) *History {
+	out := &History{Replica: e.replica(w.Dot.Replica), N: w.Dot.N}
+	if w.StepOnly() {
+		out.Step = w.Step[:]
+	} else {
+		id := w.Record
+		out.Id = id[:]
+		out.Path = e.path(w.Path)
+		out.Hlc = int64(uint64(w.HLC) - e.tables.Hlc)
+		out.Value = w.Value.JSON()
+		out.Scope = e.Scope(w.Scope)
+	}
+	e.size += elementSize(24 + len(out.Id) + len(out.Value) + len(out.Step) + 12)
+	return out
+}
+
+func (e *Encoder) replica(r syncproto.ReplicaID) uint32 {
+	i, ok := e.replicas[r]
+	if !ok {
+		i = uint32(len(e.tables.Replicas))
+		e.replicas[r] = i
+		e.tables.Replicas = append(e.tables.Replicas, uint64(r))
+		e.size += 8
+	}
+	return i
+}
+
+func (e *Encoder) path(p string) uint32 {
+	i, ok := e.paths[p]
+	if !ok {
+		i = uint32(len(e.tables.Paths))
+		e.paths[p] = i
+		e.tables.Paths = append(e.tables.Paths, p)
+		e.size += elementSize(len(p))
+	}
+	return i
+}
+
+// elementSize is the size of a field of n bytes with its tag and length.
+func elementSize(n int) int {
+	return max(ElementBytes, 1+protowire.SizeVarint(uint64(n))+n)
+}
+
+func siblingSize(s *Sibling, extra int) int {
+	n := len(s.Value)
+	return elementSize(extra + 4 +
+		1 + protowire.SizeVarint(uint64(s.Replica)) +
+		1 + protowire.SizeVarint(s.Back) +
+		1 + protowire.SizeVarint(protowire.EncodeZigZag(s.Hlc)) +
+		1 + protowire.SizeVarint(uint64(n)) + n)
+}

@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// The JSON form is for people and their tools. It can't carry fields of later
+// versions, so a name that this version does not know is refused.
+
+// line reads one frame of the JSON form. Empty lines are passed over.
+func (r *FrameReader) line(m proto.Message) error {
+	r.buf.Reset()
+	for {
+		part, err := r.r.ReadSlice('\n')
+		r.buf.Write(part)
+		if r.buf.Len() > MaxJSONFrameBytes {
+			return syncproto.Errorf(syncproto.CodeTooLarge, "frame %d of more than %d bytes", r.frames, MaxJSONFrameBytes)
+		}
+		text := bytes.TrimSpace(r.buf.Bytes())
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(text) == 0:
+			return io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		case len(text) == 0:
+			r.buf.Reset()
+			continue
+		}
+		return unmarshalJSON(text, m, r.frames)
+	}
+}
+
+func unmarshalJSON(text []byte, m proto.Message, frame int) error {
+	if !utf8.Valid(text) {
+		return syncproto.Errorf(syncproto.CodeInvalidUTF8, "frame %d is not valid UTF-8", frame)
+	}
+	if n := countJSON(text); n > MaxFrameElements {
+		return syncproto.Errorf(syncproto.CodeTooMany, "more than %d elements in frame %d", MaxFrameElements, frame)
+	}
+	if err := protojson.Unmarshal(text, m); err != nil {
+		return syncproto.Errorf(syncproto.CodeMalformed, "frame %d is not a %s in JSON", frame, m.ProtoReflect().Descriptor().Name())
+	}
+	return nil
+}
+
+// countJSON counts the objects and strings of a JSON text.
+func countJSON(text []byte) int {
+	n, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+			if inString {
+				n++
+			}
+		case c == '{' && !inString:
+			n++
+		}
+	}
+	return n
+}
+
+// writeLine writes one frame of the JSON form. protojson varies its white
+// space from build to build on purpose, so it is taken out.
+func (w *FrameWriter) writeLine(m proto.Message) error {
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		return syncproto.Errorf(syncproto.CodeInternal, "encode frame: %v", err)
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return syncproto.Errorf(syncproto.CodeInternal, "encode frame: %v", err)
+	}
+	if line.Len() > MaxJSONFrameBytes {
+		return syncproto.Errorf(syncproto.CodeTooLarge, "frame of %d bytes, at most %d", line.Len(), MaxJSONFrameBytes)
+	}
+	line.WriteByte('\n')
+	_, err = w.w.Write(line.Bytes())
+	return err
+}
