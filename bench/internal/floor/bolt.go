@@ -19,13 +19,14 @@ type Bolt struct {
 	// Options are bbolt's, for a cache that does not use the defaults. NoSync is refused. Default: nil.
 	Options *bbolt.Options
 	// MarkBytes is the size of the mark, the small file that a save writes outside the database before
-	// its transaction (SYNC 4.2). Default: 64, an id, a counter and a digest.
+	// its transaction (SYNC 4.2). Default: 128, an id, a counter, a chain head and a MAC.
 	MarkBytes int
-	// SyncMark makes the mark durable, for a cache that does it another way. Default: (*os.File).Sync.
+	// SyncMark makes the mark durable, for a cache that does it another way. Default: fdatasync where the
+	// system has it, since the file's size does not change.
 	SyncMark func(*os.File) error
 }
 
-const markBytes = 64
+const markBytes = 128
 
 var bucket = []byte("records")
 
@@ -43,7 +44,10 @@ func (b Bolt) Saves(dir string, pairs []KV) (res Result, err error) {
 	}
 	syncMark := b.SyncMark
 	if syncMark == nil {
-		syncMark = (*os.File).Sync
+		syncMark = syncData
+	}
+	if err := allocate(mark, text); err != nil {
+		return res, fmt.Errorf("floor of saves: %w", err)
 	}
 	n := uint64(0)
 	res, err = b.run(dir, pairs, 1, func() error {
@@ -58,6 +62,14 @@ func (b Bolt) Saves(dir string, pairs []KV) (res Result, err error) {
 		return res, fmt.Errorf("floor of saves: %w", err)
 	}
 	return res, nil
+}
+
+// allocate gives the mark its size before the clock starts.
+func allocate(mark *os.File, text []byte) error {
+	if _, err := mark.Write(text); err != nil {
+		return err
+	}
+	return mark.Sync()
 }
 
 // Puts is the floor of C: the pairs in order, BatchSize to a transaction. dir is an existing directory
