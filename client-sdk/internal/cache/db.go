@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 )
@@ -37,6 +38,9 @@ type DB struct {
 
 // StoreID is the random id that the store got when it was made. A copy of the file has the same id.
 func (db *DB) StoreID() [16]byte { return db.keys.store }
+
+// Dir is the folder that the store was opened in.
+func (db *DB) Dir() string { return filepath.Dir(db.path) }
 
 // Close waits for running transactions and closes the store. Later calls return ErrClosed; closing twice is not an error.
 func (db *DB) Close() error {

@@ -24,7 +24,6 @@ const (
 
 	flagBranch   = 0x01
 	flagLeaf     = 0x02
-	flagMeta     = 0x04
 	flagFreelist = 0x10
 
 	leafFlagBucket = 0x01
@@ -33,10 +32,14 @@ const (
 	noFreelist = ^uint64(0)
 )
 
-var errNoMagic = errors.New("no bbolt magic")
+var (
+	errNoMagic = errors.New("no bbolt magic")
+	errZeros   = errors.New("zeros") // what a lost write leaves, not another program's file
+)
 
 // meta is a bbolt meta page.
 type meta struct {
+	pageSize uint32
 	root     uint64
 	freelist uint64
 	end      uint64 // high-water mark: the number of pages, so the first page id that is not used
@@ -44,53 +47,53 @@ type meta struct {
 }
 
 // readMetas checks both meta pages and the file's size and returns the newest valid one, which is the one that bbolt uses.
+// An older one does not stand in for a newest that is whole and says something impossible: that would undo a transaction.
 func readMetas(f io.ReaderAt, size int64) (meta, error) {
-	if size < 2*pageSize {
-		page := make([]byte, pageSize)
-		n, _ := f.ReadAt(page[:max(0, min(size, pageSize))], 0)
-		if _, err := parseMeta(page[:n], 0); size > 0 && errors.Is(err, errNoMagic) {
-			return meta{}, fmt.Errorf("%d bytes without bbolt's magic: %w", size, ErrForeign)
-		}
-		return meta{}, damagedFile("file of %d bytes", size)
+	pages := make([]byte, 2*pageSize)
+	n, err := f.ReadAt(pages, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return meta{}, fmt.Errorf("read meta pages: %w", err)
 	}
-	var newest meta
-	var found bool
-	var failed [2]error
-	for i := range failed {
-		page := make([]byte, pageSize)
-		if _, err := f.ReadAt(page, int64(i)*pageSize); err != nil {
-			return meta{}, fmt.Errorf("read meta page %d: %w", i, err)
-		}
-		m, err := parseMeta(page, uint64(i))
-		if failed[i] = err; err == nil && (!found || m.txid > newest.txid) {
-			newest, found = m, true
-		}
+	first := pages[:min(n, pageSize)]
+	newest, err0 := parseMeta(first)
+	second, err1 := parseMeta(pages[len(first):n])
+	switch {
+	case n == 0:
+		return meta{}, damagedFile("empty file")
+	case errors.Is(err0, errNoMagic) && (n <= pageSize || errors.Is(err1, errNoMagic) || errors.Is(err1, errZeros)):
+		return meta{}, fmt.Errorf("no meta page: %w", ErrForeign)
+	case n < len(pages):
+		return meta{}, damagedFile("file of %d bytes: truncated", n)
+	case err0 != nil && err1 != nil:
+		return meta{}, damagedFile("meta pages: %v; %v", err0, err1)
+	case err0 != nil || (err1 == nil && second.txid > newest.txid):
+		newest = second
 	}
-	if !found {
-		if errors.Is(failed[0], errNoMagic) && errors.Is(failed[1], errNoMagic) {
-			return meta{}, fmt.Errorf("no meta page: %w", ErrForeign)
-		}
-		return meta{}, damagedFile("meta pages: %v; %v", failed[0], failed[1])
+	if newest.pageSize != pageSize || newest.freelist == noFreelist {
+		return meta{}, fmt.Errorf("bbolt file with other settings: %w", ErrForeign)
 	}
-	if newest.end > uint64(size)/pageSize {
+	switch {
+	case newest.end < 4 || newest.end > 1<<40:
+		return meta{}, damagedFile("%d pages", newest.end)
+	case newest.end > uint64(size)/pageSize:
 		return meta{}, damagedFile("file of %d bytes, %d pages are in use: truncated", size, newest.end)
 	}
 	return newest, nil
 }
 
-// parseMeta reads a meta page. A page of zeros counts as damage: it is what a lost write leaves, not another program's file.
-func parseMeta(page []byte, id uint64) (meta, error) {
+// parseMeta reads a meta page, and takes it for valid exactly when bbolt does.
+func parseMeta(page []byte) (meta, error) {
+	ne := binary.NativeEndian
+	if allZero(page) {
+		return meta{}, errZeros
+	}
+	if len(page) < pageHeaderSize+4 || ne.Uint32(page[pageHeaderSize:]) != boltMagic {
+		return meta{}, errNoMagic
+	}
 	if len(page) < pageHeaderSize+metaSize {
 		return meta{}, errors.New("too short")
 	}
 	b := page[pageHeaderSize:][:metaSize]
-	ne := binary.NativeEndian
-	if ne.Uint32(b) != boltMagic {
-		if allZero(page) {
-			return meta{}, errors.New("zeros")
-		}
-		return meta{}, errNoMagic
-	}
 	sum := fnv.New64a()
 	sum.Write(b[:metaSize-8])
 	if sum.Sum64() != ne.Uint64(b[56:]) {
@@ -99,20 +102,8 @@ func parseMeta(page []byte, id uint64) (meta, error) {
 	if v := ne.Uint32(b[4:]); v != boltVersion {
 		return meta{}, fmt.Errorf("version %d", v)
 	}
-	m := meta{root: ne.Uint64(b[16:]), freelist: ne.Uint64(b[32:]), end: ne.Uint64(b[40:]), txid: ne.Uint64(b[48:])}
-	switch {
-	case ne.Uint32(b[8:]) != pageSize:
-		return meta{}, fmt.Errorf("page size %d", ne.Uint32(b[8:]))
-	case ne.Uint64(page) != id || ne.Uint16(page[8:])&flagMeta == 0:
-		return meta{}, errors.New("page header")
-	case m.end < 4 || m.end > 1<<40:
-		return meta{}, fmt.Errorf("%d pages", m.end)
-	case m.root < 2 || m.root >= m.end:
-		return meta{}, fmt.Errorf("root page %d of %d", m.root, m.end)
-	case m.freelist == noFreelist || m.freelist < 2 || m.freelist >= m.end:
-		return meta{}, fmt.Errorf("freelist page %d of %d", m.freelist, m.end)
-	}
-	return m, nil
+	return meta{pageSize: ne.Uint32(b[8:]), root: ne.Uint64(b[16:]), freelist: ne.Uint64(b[32:]),
+		end: ne.Uint64(b[40:]), txid: ne.Uint64(b[48:])}, nil
 }
 
 func allZero(b []byte) bool {
