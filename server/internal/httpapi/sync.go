@@ -1,0 +1,83 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/wire"
+)
+
+// sync is POST /v1/sync: push and pull in one exchange.
+func (a *API) sync(c echo.Context) error {
+	r, call := c.Request(), callOf(c)
+	format, ok := wire.FormatOf(r.Header.Get("Content-Type"))
+	if !ok {
+		return syncproto.Errorf(syncproto.CodeUnsupportedMedia, "content type is neither %s nor %s", wire.ContentTypeProtobuf, wire.ContentTypeJSON)
+	}
+	if r.ContentLength > syncproto.MaxBodyBytes {
+		return syncproto.Errorf(syncproto.CodeTooLarge, "body of %d bytes, at most %d", r.ContentLength, syncproto.MaxBodyBytes)
+	}
+	leave, err := a.gates.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	a.metrics.exchanges.Inc()
+	defer a.metrics.exchanges.Dec()
+
+	decoded, err := wire.NewBodyReader(r.Body, r.Header.Get("Content-Encoding"))
+	if err != nil {
+		return err
+	}
+	defer decoded.Close()
+	frames := wire.NewFrameReader(decoded, format)
+	first, err := frames.Request()
+	if errors.Is(err, io.EOF) {
+		return syncproto.Errorf(syncproto.CodeMalformed, "the body is empty")
+	}
+	if err != nil {
+		return err
+	}
+	open := first.GetOpen()
+	if open == nil {
+		return syncproto.Errorf(syncproto.CodeMalformed, "the first frame is not an Open")
+	}
+	batches := 0
+	next := func() (*wire.Batch, error) {
+		frame, err := frames.Request()
+		if err != nil {
+			return nil, err
+		}
+		batch := frame.GetBatch()
+		if batch == nil {
+			return nil, syncproto.Errorf(syncproto.CodeMalformed, "a second Open")
+		}
+		if batches++; batches > syncproto.MaxBatches {
+			return nil, syncproto.Errorf(syncproto.CodeTooMany, "more than %d batches", syncproto.MaxBatches)
+		}
+		return batch, nil
+	}
+
+	out := newReply(c.Response(), replyFormat(r, format), wantsZstd(r))
+	// What has arrived is kept even if the device goes away meanwhile: it has
+	// less to send again. Reading and writing still fail with the connection.
+	summary, err := a.config.Exchange(context.WithoutCancel(r.Context()), call.device, a.now().UnixMilli(), open, next, out.send)
+	call.summary = summary
+	a.metrics.exchanged(summary)
+	if err == nil {
+		err = out.finish()
+	}
+	if err == nil || out.frames == 0 {
+		return err
+	}
+	call.code, _ = refusal(err)
+	if call.code == syncproto.CodeInternal {
+		call.cause = err
+	}
+	panic(http.ErrAbortHandler)
+}
