@@ -1,0 +1,123 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// Check implements [store.Store]: the structure of the file, and what the
+// contract promises of its rows. It reads the whole file in one snapshot.
+// SQLite's own check does not see a flipped bit in a value; the digests of the
+// journal and of the chain do.
+func (s *Store) Check(ctx context.Context, report func(problem string)) error {
+	err := s.view(ctx, func(v *session) error {
+		for _, check := range []func(*session, func(string)) error{checkStructure, checkRules, checkScopes, checkChanges, checkPastWrites, checkDevices} {
+			if err := check(v, report); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("check store %q: %w", s.path, err)
+	}
+	return nil
+}
+
+func checkStructure(v *session, report func(string)) error {
+	return v.each(`PRAGMA integrity_check`, nil, func(c *cursor) bool {
+		if line := c.text(0); line != "ok" {
+			report("structure: " + line)
+		}
+		return true
+	})
+}
+
+// rules are queries that find what must not be; each returns a text.
+var rules = [...]struct{ violation, query string }{
+	{"two rows have the same sequence", `SELECT scope || ' ' || seq FROM records NOT INDEXED GROUP BY scope, seq HAVING count(*) > 1`},
+	{"row is beyond the head of its scope", `SELECT r.scope || ' ' || r.seq FROM records r LEFT JOIN scopes s ON s.scope = r.scope WHERE s.seq IS NULL OR r.seq > s.seq`},
+	{"change is beyond the head of its scope", `SELECT c.scope || ' ' || c.seq FROM changes c LEFT JOIN scopes s ON s.scope = c.scope WHERE s.seq IS NULL OR c.seq > s.seq`},
+	{"head of a scope is beyond its rows and changes", `SELECT s.scope || ' ' || s.seq FROM scopes s
+		WHERE s.seq > max(coalesce((SELECT max(seq) FROM records r WHERE r.scope = s.scope), 0), coalesce((SELECT max(seq) FROM changes c WHERE c.scope = s.scope), 0))`},
+	{"row entered its scope after its last change", `SELECT scope || ' ' || seq FROM records WHERE entered_seq > seq`},
+	{"record has not exactly one live row", `SELECT lower(hex(id)) || ': ' || sum(moved_to IS NULL) FROM records GROUP BY id HAVING sum(moved_to IS NULL) <> 1`},
+	{"marker points at no row", `SELECT m.scope || ' ' || lower(hex(m.id)) || ' to ' || m.moved_to FROM records m WHERE m.moved_to IS NOT NULL
+		AND (m.moved_to = m.scope OR NOT EXISTS (SELECT 1 FROM records r WHERE r.id = m.id AND r.scope = m.moved_to))`},
+	{"document is not JSON", `SELECT scope || ' ' || seq FROM records WHERE doc IS NOT NULL AND NOT json_valid(doc)`},
+	{"device holds more than it claimed", `SELECT scope || ' ' || lower(hex(replica)) || ': held ' || held_n || ', claimed ' || claimed_n FROM replicas WHERE held_n > claimed_n`},
+	{"replica belongs to two devices", `SELECT lower(hex(replica)) FROM replicas GROUP BY replica HAVING count(*) > 1`},
+	{"chain step waits though it is held, or is of no replica", `SELECT c.scope || ' ' || lower(hex(c.replica)) || ' ' || c.n FROM chain_steps c
+		LEFT JOIN replicas r ON r.scope = c.scope AND r.replica = c.replica WHERE r.held_n IS NULL OR c.n <= r.held_n`},
+	{"more witnesses than are kept", `SELECT scope || ': ' || count(*) FROM witnesses GROUP BY scope HAVING count(*) > 64`},
+	{"more than one epoch", `SELECT 'epochs: ' || count(*) FROM epochs HAVING count(*) > 1`},
+}
+
+func checkRules(v *session, report func(string)) error {
+	for _, r := range rules {
+		err := v.each(r.query, nil, func(c *cursor) bool {
+			report(r.violation + ": " + c.text(0))
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.violation, err)
+		}
+	}
+	return nil
+}
+
+func checkScopes(v *session, report func(string)) error {
+	return v.each(`SELECT scope FROM scopes UNION SELECT scope FROM records UNION SELECT scope FROM changes ORDER BY 1`, nil, func(c *cursor) bool {
+		if _, err := syncproto.ParseScope(c.text(0)); err != nil {
+			report("scope: " + err.Error())
+		}
+		return true
+	})
+}
+
+func checkChanges(v *session, report func(string)) error {
+	return v.each(`SELECT `+changeColumns+` FROM changes WHERE length(ops) > 0`, nil, func(c *cursor) bool {
+		if change := scanChange(c); c.err == nil && sha256.Sum256(change.Ops) != change.Digest {
+			report(fmt.Sprintf("change is not what was appended: %s %d of %s", change.Scope, change.Seq, change.ID))
+		}
+		return true
+	})
+}
+
+func checkPastWrites(v *session, report func(string)) error {
+	return v.each(`SELECT `+pastWriteColumns+` FROM past_writes WHERE length(value) > 0`, nil, func(c *cursor) bool {
+		w := scanPastWrite(c)
+		if c.err == nil && syncproto.StepOf(w.ID, w.Path, w.Dot, w.HLC, sha256.Sum256(w.Value)) != w.Step {
+			report(fmt.Sprintf("past write is not what was appended: %s %s of %s", w.Scope, w.Dot, w.ID))
+		}
+		return true
+	})
+}
+
+// checkDevices decodes every row of the registry, and the chains that have not
+// begun.
+func checkDevices(v *session, report func(string)) error {
+	devices, err := v.Devices()
+	if err != nil {
+		return err
+	}
+	if _, err := v.Officers(); err != nil {
+		return err
+	}
+	for _, d := range devices {
+		for _, r := range d.Replicas {
+			if r.HeldN == 0 && r.HeldHead != syncproto.ChainStart(r.ID) && r.HeldHead != (syncproto.Digest{}) {
+				report(fmt.Sprintf("chain of nothing held has a head: device %s replica %s: %s", d.Device.ID, r.ID, hex.EncodeToString(r.HeldHead[:4])))
+			}
+		}
+		if d.Device.ID == "" || len(d.Device.PublicKey) == 0 {
+			report("device without id or key: " + store.DeviceScope(d.Device.ID))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+)
+
+// Options change how a store is opened. The zero value works.
+type Options struct {
+	// Readers is how many views may be open at once; more of them wait.
+	// Default: 4.
+	Readers int
+	// BusyTimeout is how long a lock that another process holds is waited for,
+	// before ErrBusy. Default: 5 seconds.
+	BusyTimeout time.Duration
+	// GroupCalls, GroupRows and GroupTime bound how many calls of Update share
+	// one commit, how many rows they write, and for how long new ones may
+	// join. Default: 64 calls, 8192 rows, 50 milliseconds.
+	GroupCalls int
+	GroupRows  int
+	GroupTime  time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&o.Readers, 4)
+	def(&o.GroupCalls, 64)
+	def(&o.GroupRows, 8192)
+	if o.BusyTimeout <= 0 {
+		o.BusyTimeout = 5 * time.Second
+	}
+	if o.GroupTime <= 0 {
+		o.GroupTime = 50 * time.Millisecond
+	}
+	return o
+}
+
+// Store is an open file. It implements [store.Store] and is safe for
+// concurrent use.
+type Store struct {
+	path    string
+	options Options
+	queue   queue
+	// writer is used only by who has the queue's turn.
+	writer *conn
+	// readers holds the idle ones of the opened reading connections.
+	readers chan *conn
+	opened  int
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store at path and brings its tables to this version. It
+// creates the file, for its owner only, if there is none or an empty one; the
+// directory must exist.
+//
+// A file that is not a store is refused with store.ErrForeign, one of a newer
+// version with store.ErrNewer; both are left as they are.
+func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open store %q: %w", path, err)
+		}
+	}()
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareFile(ctx, path); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if err := migrate(ctx, path, o); err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, options: o, readers: make(chan *conn, o.Readers)}
+	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeConns())
+		}
+	}()
+	if s.writer, err = s.connect(ctx, false); err != nil {
+		return nil, err
+	}
+	for range o.Readers {
+		c, err := s.connect(ctx, true)
+		if err != nil {
+			return nil, err
+		}
+		s.readers <- c
+		s.opened++
+	}
+	return s, nil
+}
+
+// connect opens a connection and asserts what durability rests on.
+func (s *Store) connect(ctx context.Context, readOnly bool) (*conn, error) {
+	c, err := connect(ctx, dsn(s.path, s.options, readOnly))
+	if err != nil {
+		return nil, err
+	}
+	if err := assert(ctx, c, s.options); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// synchronousFull is the level at which each commit is synced to the disk. In
+// WAL mode the level below loses acknowledged commits at a power cut.
+const synchronousFull = 2
+
+// dsn is the driver's name of the file. It never creates it: mode=rw.
+func dsn(path string, o Options, readOnly bool) string {
+	q := url.Values{
+		"mode":       {"rw"},
+		"_txlock":    {"immediate"},
+		"_dqs":       {"0"}, // a mistyped column is an error, not a string
+		"_defensive": {"1"},
+		"_pragma": {
+			"busy_timeout(" + strconv.FormatInt(o.BusyTimeout.Milliseconds(), 10) + ")",
+			"journal_mode(WAL)",
+			"synchronous(FULL)",
+			"foreign_keys(1)",
+			"cell_size_check(1)", // damage is found when it is read, not later
+			"trusted_schema(0)",
+			"temp_store(MEMORY)", // no copies of records outside the file
+			"cache_size(" + strconv.Itoa(-cacheKiB) + ")",
+			"journal_size_limit(" + strconv.Itoa(walBytes) + ")",
+		},
+	}
+	if readOnly {
+		q["_pragma"] = append(q["_pragma"], "query_only(1)")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+const (
+	// cacheKiB is the page cache of each connection: the inner pages of the
+	// indexes of a million records.
+	cacheKiB = 16 << 10
+	// walBytes is what is left of a log that a long backup made grow.
+	walBytes = 64 << 20
+)
+
+// assert refuses a connection that would not keep what it confirms
+// (RELIABILITY, decision 1), or whose SQLite can corrupt a log that is reset
+// while it is read (sqlite.org/wal.html#the_wal_reset_bug).
+func assert(ctx context.Context, c *conn, o Options) error {
+	s := &session{conn: c, ctx: ctx}
+	text := func(c *cursor) string { return fmt.Sprint(c.row[0]) }
+	version, err := one(s, store.ErrNotFound, text, `SELECT sqlite_version()`)
+	if err != nil {
+		return err
+	}
+	if !atLeast(version, 3, 51, 3) {
+		return fmt.Errorf("SQLite %s is older than 3.51.3, which fixes a corruption of the log", version)
+	}
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": strconv.Itoa(synchronousFull), "foreign_keys": "1", "cell_size_check": "1",
+		"busy_timeout": strconv.FormatInt(o.BusyTimeout.Milliseconds(), 10),
+	} {
+		got, err := one(s, store.ErrNotFound, text, "PRAGMA "+pragma)
+		if err != nil {
+			return fmt.Errorf("read pragma %s: %w", pragma, err)
+		}
+		if got != want {
+			return fmt.Errorf("pragma %s is %q, must be %q", pragma, got, want)
+		}
+	}
+	return nil
+}
+
+func atLeast(version string, want ...int) bool {
+	parts := strings.Split(version, ".")
+	for i, w := range want {
+		if i >= len(parts) {
+			return false
+		}
+		n, err := strconv.Atoi(parts[i])
+		if err != nil || n < w {
+			return false
+		}
+		if n > w {
+			return true
+		}
+	}
+	return true
+}
+
+// Close waits for the running update and the open views, and closes the file.
+// Updates that wait for their turn get store.ErrClosed.
+func (s *Store) Close() error {
+	if !s.queue.close() {
+		return nil
+	}
+	if err := s.closeConns(); err != nil {
+		return fmt.Errorf("close store %q: %w", s.path, err)
+	}
+	return nil
+}
+
+// closeConns closes the readers first: the last connection moves the log into
+// the file, and must be the one that may write.
+func (s *Store) closeConns() error {
+	var errs []error
+	for range s.opened {
+		c := <-s.readers
+		errs = append(errs, c.close())
+	}
+	close(s.readers)
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
+	return errors.Join(errs...)
+}

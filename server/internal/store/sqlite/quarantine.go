@@ -1,0 +1,97 @@
+package sqlite
+
+import (
+	"fmt"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// Quarantine implements [store.RecordTx]. A message that came by another scope
+// before is the same message.
+func (t *tx) Quarantine(scope string, items []store.Quarantined) error {
+	if err := t.holds(scope); err != nil {
+		return err
+	}
+	for i := range items {
+		q := &items[i]
+		if q.Scope != "" && q.Scope != scope {
+			return t.keep(fmt.Errorf("message of scope %q in scope %q: %w", q.Scope, scope, store.ErrScope))
+		}
+		state := q.State
+		if state == "" {
+			state = store.QuarantineOpen
+		}
+		t.rows++
+		if _, err := t.exec(`INSERT INTO quarantine (`+quarantineColumns+`) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+			WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE key = ?)`, scope, q.Key[:], q.ID[:], q.Device, string(q.Code), q.At,
+			state, q.Reason, q.By, q.DecidedAt, blob(q.Raw), q.Key[:]); err != nil {
+			return fmt.Errorf("quarantine a message of device %q: %w", q.Device, err)
+		}
+	}
+	return nil
+}
+
+// SetQuarantineState implements [store.RecordTx].
+func (t *tx) SetQuarantineState(scope string, key syncproto.Digest, state, reason, by string, at int64) error {
+	if err := t.holds(scope); err != nil {
+		return err
+	}
+	if state != store.QuarantineReleased && state != store.QuarantineClosed {
+		return fmt.Errorf("state %q of a quarantined message: want %q or %q", state, store.QuarantineReleased, store.QuarantineClosed)
+	}
+	n, err := t.exec(`UPDATE quarantine SET state = ?, reason = ?, by = ?, decided_at = ? WHERE key = ? AND scope = ? AND state = 'open'`,
+		state, reason, by, at, key[:], scope)
+	if err != nil || n == 1 {
+		return err
+	}
+	_, err = one(&t.session, store.ErrNotFound, func(c *cursor) int64 { return c.int(0) },
+		`SELECT 1 FROM quarantine WHERE key = ? AND scope = ?`, key[:], scope)
+	if err != nil {
+		return fmt.Errorf("quarantined message in scope %q: %w", scope, err)
+	}
+	return fmt.Errorf("quarantined message in scope %q: %w", scope, store.ErrDecided)
+}
+
+const quarantineColumns = `scope, key, id, device, code, at, state, reason, by, decided_at, raw`
+
+func scanQuarantined(c *cursor) store.Quarantined {
+	return store.Quarantined{
+		Scope: c.text(0), Key: c.digest(1), ID: c.id(2), Device: c.text(3), Code: syncproto.Code(c.text(4)), At: c.int(5),
+		State: c.text(6), Reason: c.text(7), By: c.text(8), DecidedAt: c.int(9), Raw: c.blob(10),
+	}
+}
+
+// Message implements [store.LogReader].
+func (s *session) Message(key syncproto.Digest) (store.Quarantined, error) {
+	q, err := one(s, store.ErrNotFound, scanQuarantined, `SELECT `+quarantineColumns+` FROM quarantine WHERE key = ?`, key[:])
+	if err != nil {
+		return q, fmt.Errorf("quarantined message: %w", err)
+	}
+	return q, nil
+}
+
+// Inbox implements [store.LogReader].
+func (s *session) Inbox(region syncproto.Region, after *syncproto.Digest, limit int) ([]store.Quarantined, error) {
+	text := `SELECT ` + quarantineColumns + ` FROM quarantine WHERE 1`
+	var args []any
+	if region != "" {
+		// What lies in "35.24" begins with "35.24." or "35.24/"; "0" is the byte
+		// after those two.
+		text += ` AND (scope = ? OR scope >= ? AND scope < ?)`
+		args = append(args, string(region), string(region)+".", string(region)+"0")
+	}
+	if after != nil {
+		last, err := s.Message(*after)
+		if err != nil {
+			return nil, fmt.Errorf("inbox after: %w", err)
+		}
+		text += ` AND (at, key) < (?, ?)`
+		args = append(args, last.At, after[:])
+	}
+	out, err := collect(s, scanQuarantined, text+` ORDER BY at DESC, key DESC LIMIT ?`, append(args, int64(limit))...)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,118 @@
+package sqlite
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// tx is one step. It implements [store.Tx].
+type tx struct {
+	session
+	scopes []string
+	heads  []*head
+	rows   int // written, for the bound of a group
+}
+
+// head is the counter of a scope within a step.
+type head struct {
+	scope  string
+	before uint64 // as the step found it
+	now    uint64
+	stored uint64 // as the table has it
+	// taken marks the sequences after before that a row or a change took.
+	taken []bool
+}
+
+// holds returns an error if the step did not name the scope.
+func (t *tx) holds(scope string) error {
+	if t.err != nil {
+		return t.err
+	}
+	if !slices.Contains(t.scopes, scope) {
+		return fmt.Errorf("scope %q: %w", scope, store.ErrScope)
+	}
+	return nil
+}
+
+// end checks the sequences of the step and stores the heads.
+func (t *tx) end() error {
+	for _, h := range t.heads {
+		if got := uint64(len(h.taken)); got != h.now-h.before || slices.Contains(h.taken, false) {
+			return fmt.Errorf("scope %q from %d to %d: %w", h.scope, h.before, h.now, store.ErrSequence)
+		}
+	}
+	if err := t.storeHeads(); err != nil {
+		return err
+	}
+	return t.err
+}
+
+func (t *tx) storeHeads() error {
+	for _, h := range t.heads {
+		if h.now == h.stored {
+			continue
+		}
+		if _, err := t.exec(`INSERT INTO scopes (scope, seq) VALUES (?, ?) ON CONFLICT (scope) DO UPDATE SET seq = excluded.seq`,
+			h.scope, int64(h.now)); err != nil { //nolint:gosec // take bounds it
+			return err
+		}
+		h.stored = h.now
+	}
+	return nil
+}
+
+// head returns the counter of a scope that the step holds. The transaction
+// holds the file's write lock, so what it reads is the last commit.
+func (t *tx) head(scope string) (*head, error) {
+	if err := t.holds(scope); err != nil {
+		return nil, err
+	}
+	for _, h := range t.heads {
+		if h.scope == scope {
+			return h, nil
+		}
+	}
+	seq, err := one(&t.session, store.ErrNotFound, func(c *cursor) uint64 { return c.uint(0) }, `SELECT seq FROM scopes WHERE scope = ?`, scope)
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	h := &head{scope: scope, before: seq, now: seq, stored: seq}
+	t.heads = append(t.heads, h)
+	return h, nil
+}
+
+// maxStep bounds how many sequences one step takes.
+const maxStep = 1 << 20
+
+// take marks a sequence as that of a row or a change of the step.
+func (h *head) take(seq uint64) error {
+	if seq <= h.before || seq-h.before > maxStep || seq > math.MaxInt64 {
+		return fmt.Errorf("sequence %d in scope %q at head %d: %w", seq, h.scope, h.before, store.ErrSequence)
+	}
+	if n := int(seq - h.before); n > len(h.taken) { //nolint:gosec // at most maxStep
+		h.taken = append(h.taken, make([]bool, n-len(h.taken))...)
+	}
+	h.taken[seq-h.before-1] = true
+	return nil
+}
+
+// Head implements [store.RecordTx].
+func (t *tx) Head(scope syncproto.Scope) (uint64, error) {
+	h, err := t.head(string(scope))
+	if err != nil {
+		return 0, err
+	}
+	return h.now, nil
+}
+
+// Heads implements [store.HeadReader].
+func (t *tx) Heads(region syncproto.Region, class syncproto.Class) ([]store.Head, error) {
+	if err := t.storeHeads(); err != nil {
+		return nil, err
+	}
+	return t.session.Heads(region, class)
+}
