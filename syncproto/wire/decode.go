@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"crypto/sha256"
+	"math"
 	"unicode/utf8"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -95,10 +97,7 @@ func (d *Decoder) Delta(m *Delta) (syncproto.Delta, error) {
 			return syncproto.Delta{}, err
 		}
 	}
-	if len(m.Fields) > syncproto.MaxFields {
-		return syncproto.Delta{}, syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", len(m.Fields), syncproto.MaxFields)
-	}
-	fields, err := d.fields(m.Fields, vv[1])
+	fields, err := d.fields(m, vv[1])
 	if err != nil {
 		return syncproto.Delta{}, err
 	}
@@ -127,57 +126,151 @@ func (d *Decoder) Name(m *Delta) (syncproto.RecordID, syncproto.VV) {
 	return id, ctx
 }
 
-func (d *Decoder) fields(in []*Field, ctx syncproto.VV) ([]syncproto.Field, error) {
-	total := 0
-	for _, f := range in {
-		if n := len(f.GetSiblings()); n > syncproto.MaxSiblings {
-			return nil, syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
-		}
-		total += len(f.GetSiblings())
+// fields reads the columns of m into rows.
+func (d *Decoder) fields(m *Delta, ctx syncproto.VV) ([]syncproto.Field, error) {
+	if err := checkColumns(m); err != nil {
+		return nil, err
 	}
-	out := make([]syncproto.Field, len(in))
-	siblings := make([]syncproto.Sibling, total)
-	prev := d.tables.Hlc
-	for i, f := range in {
-		path, err := d.path(f.GetPath())
+	out := make([]syncproto.Field, len(m.Path))
+	siblings := make([]syncproto.Sibling, len(m.Value))
+	if err := d.siblings(siblings, m, ctx); err != nil {
+		return nil, err
+	}
+	for i, p := range m.Path {
+		path, err := d.path(p)
 		if err != nil {
 			return nil, err
 		}
-		n := len(f.GetSiblings())
-		out[i] = syncproto.Field{Path: path, Siblings: siblings[:n:n]}
-		for j, s := range f.GetSiblings() {
-			if s == nil {
-				return nil, syncproto.Errorf(syncproto.CodeBadRecord, "no sibling")
-			}
-			if err := d.sibling(&siblings[j], s, ctx, &prev); err != nil {
-				return nil, err
-			}
+		n := 1
+		if len(m.Siblings) > 0 {
+			n = int(m.Siblings[i])
 		}
+		out[i] = syncproto.Field{Path: path, Siblings: siblings[:n:n]}
 		siblings = siblings[n:]
 	}
 	return out, nil
 }
 
-func (d *Decoder) sibling(to *syncproto.Sibling, s *Sibling, ctx syncproto.VV, prev *uint64) error {
-	replica, err := d.replica(s.Replica)
-	if err != nil {
-		return err
+// siblings fills out, which is as long as the columns are.
+func (d *Decoder) siblings(out []syncproto.Sibling, m *Delta, ctx syncproto.VV) error {
+	hlc := d.tables.Hlc
+	for i := range out {
+		s := &out[i]
+		replica, err := d.replica(at(m.Replica, i))
+		if err != nil {
+			return err
+		}
+		n, back := ctx.Get(replica), at(m.Back, i)
+		if back >= n {
+			return syncproto.Errorf(syncproto.CodeBadVector, "a dot of replica %s is not in the context", replica)
+		}
+		hlc += uint64(at(m.Hlc, i))
+		s.Dot = syncproto.Dot{Replica: replica, N: n - back}
+		s.HLC = syncproto.HLC(hlc)
+		if v := m.Value[i]; v != "" {
+			if s.Value, err = syncproto.ParseValueString(v); err != nil {
+				return err
+			}
+		}
 	}
-	n := ctx.Get(replica)
-	if s.Back >= n {
-		return syncproto.Errorf(syncproto.CodeBadVector, "a dot of replica %s is not in the context", replica)
+	for _, i := range m.Suspect {
+		if int64(i) >= int64(len(out)) {
+			return syncproto.Errorf(syncproto.CodeBadRecord, "suspect sibling %d of %d", i, len(out))
+		}
+		out[i].Suspect = true
 	}
-	*prev += uint64(s.Hlc)
-	to.Dot = syncproto.Dot{Replica: replica, N: n - s.Back}
-	to.HLC = syncproto.HLC(*prev)
-	to.Suspect = s.Suspect
-	if s.Value != "" {
-		if to.Value, err = syncproto.ParseValueString(s.Value); err != nil {
+	for _, x := range m.Extra {
+		i := x.GetSibling()
+		if int64(i) >= int64(len(out)) || out[i].Extra != "" {
+			return syncproto.Errorf(syncproto.CodeBadRecord, "extra for sibling %d of %d, or twice", i, len(out))
+		}
+		var err error
+		if out[i].Extra, err = extraOf(x); err != nil {
 			return err
 		}
 	}
-	to.Extra, err = extraOf(s)
-	return err
+	return nil
+}
+
+// checkColumns refuses columns that don't fit each other.
+func checkColumns(m *Delta) error {
+	fields, siblings := len(m.Path), len(m.Path)
+	if fields > syncproto.MaxFields {
+		return syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", fields, syncproto.MaxFields)
+	}
+	if n := len(m.Siblings); n > 0 {
+		if n != fields {
+			return syncproto.Errorf(syncproto.CodeBadRecord, "%d counts of siblings for %d fields", n, fields)
+		}
+		siblings = 0
+		for _, n := range m.Siblings {
+			if n > syncproto.MaxSiblings {
+				return syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
+			}
+			siblings += int(n)
+		}
+	}
+	if len(m.Value) != siblings {
+		return syncproto.Errorf(syncproto.CodeBadRecord, "%d values for %d siblings", len(m.Value), siblings)
+	}
+	for _, n := range [3]int{len(m.Replica), len(m.Back), len(m.Hlc)} {
+		if n != 0 && n != siblings {
+			return syncproto.Errorf(syncproto.CodeBadRecord, "column of %d entries for %d siblings", n, siblings)
+		}
+	}
+	return nil
+}
+
+// at returns entry i of a column; an empty one is all zeros.
+func at[T any](column []T, i int) T {
+	if len(column) == 0 {
+		var zero T
+		return zero
+	}
+	return column[i]
+}
+
+// Step is the link of one write in its replica's chain.
+type Step struct {
+	Dot    syncproto.Dot
+	Digest syncproto.Digest
+}
+
+// Steps returns the links of those writes of m that can be read, whatever
+// else is wrong with it: a chain covers bytes, not their sense, so that one
+// poison record does not hold up the receipt of all later ones.
+func (d *Decoder) Steps(m *Delta) []Step {
+	id, err := recordID(m.GetId())
+	if err != nil || checkColumns(m) != nil {
+		return nil
+	}
+	ctx, err := d.Vector(m.Ctx)
+	if err != nil {
+		return nil
+	}
+	var out []Step
+	hlc := d.tables.Hlc
+	field, left := -1, 0
+	for i, v := range m.Value {
+		for left == 0 {
+			field++
+			left = 1
+			if len(m.Siblings) > 0 {
+				left = int(m.Siblings[field])
+			}
+		}
+		left--
+		hlc += uint64(at(m.Hlc, i))
+		replica, err := d.replica(at(m.Replica, i))
+		n, back, p := ctx.Get(replica), at(m.Back, i), m.Path[field]
+		if err != nil || v == "" || back >= n || int64(p) >= int64(len(d.tables.Paths)) || len(d.tables.Paths[p]) > math.MaxUint16 {
+			continue
+		}
+		dot := syncproto.Dot{Replica: replica, N: n - back}
+		digest := syncproto.StepOf(id, d.tables.Paths[p], dot, syncproto.HLC(hlc), sha256.Sum256([]byte(v)))
+		out = append(out, Step{dot, digest})
+	}
+	return out
 }
 
 // History decodes m, and computes the step of a write that is told whole.

@@ -9,8 +9,7 @@ import (
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-// shape says which fields of a message hold messages that hold messages. The
-// rest need not be looked into.
+// shape says which fields of a message hold messages.
 type shape struct {
 	inner [16]*shape // by field number; no such field has a number above 15
 }
@@ -31,16 +30,6 @@ var shapes = sync.OnceValue(func() map[protoreflect.FullName]*shape {
 			}
 		}
 	}
-	for _, leaf := range []protoreflect.Name{"Sibling", "Vector"} {
-		s := out[File_syncproto_wire_sync_proto.Messages().ByName(leaf).FullName()]
-		for _, p := range out {
-			for n := range p.inner {
-				if p.inner[n] == s {
-					p.inner[n] = nil
-				}
-			}
-		}
-	}
 	return out
 })
 
@@ -57,9 +46,8 @@ func checkElements(b []byte, message protoreflect.MessageDescriptor) error {
 	return nil
 }
 
-// countElements counts messages, strings and byte strings, down to and
-// without the fields of the leaves; it stops above limit. A negative number
-// says that b is not a message.
+// countElements counts messages, strings, byte strings and packed columns; it
+// stops above limit. A negative number says that b is not a message.
 func countElements(b []byte, s *shape, limit int) int {
 	count := 0
 	for len(b) > 0 && count <= limit {

@@ -73,42 +73,78 @@ func (e *Encoder) Delta(d syncproto.Delta) *Delta {
 	id := d.ID()
 	ctx := d.Context()
 	out := &Delta{Id: id[:], Base: e.Vector(d.Base()), Ctx: e.Vector(ctx), Floor: e.Vector(d.Floor())}
-	total := 0
+	n := 0
 	for f := range d.Fields() {
-		total += len(f.Siblings)
+		n += len(f.Siblings)
 	}
-	// One allocation for each kind of message instead of one for each message.
-	fields := make([]Field, d.Len())
-	out.Fields = make([]*Field, d.Len())
-	siblings := make([]Sibling, total)
-	pointers := make([]*Sibling, total)
-	size := 2 + len(id)
-	prev := e.tables.Hlc
-	i := 0
-	for f := range d.Fields() {
-		n := len(f.Siblings)
-		field := &fields[i]
-		field.Path = e.path(f.Path)
-		field.Siblings, pointers = pointers[:n:n], pointers[n:]
-		out.Fields[i] = field
-		i++
-		for j, s := range f.Siblings {
-			to := &siblings[j]
-			to.Replica = e.replica(s.Dot.Replica)
-			to.Back = ctx.Get(s.Dot.Replica) - s.Dot.N
-			to.Hlc = int64(uint64(s.HLC) - prev)
-			to.Value = s.Value.JSON()
-			to.Suspect = s.Suspect
-			setExtra(to, s.Extra)
-			prev = uint64(s.HLC)
-			field.Siblings[j] = to
-			size += siblingSize(to, len(s.Extra))
+	e.columns(out, d, n)
+	// The upper bound of a column of small numbers is cheap; of values it is exact.
+	size := elementSize(len(id)) + 4 + 5*ElementBytes
+	for i, p := range out.Path {
+		size += protowire.SizeVarint(uint64(p))
+		if out.Siblings != nil {
+			size += protowire.SizeVarint(uint64(out.Siblings[i]))
 		}
-		siblings = siblings[n:]
-		size += elementSize(6)
 	}
-	e.size += elementSize(size)
+	for i, v := range out.Value {
+		size += elementSize(len(v))
+		size += sizeAt(out.Back, i) + sizeZigZagAt(out.Hlc, i)
+		if out.Replica != nil {
+			size += protowire.SizeVarint(uint64(out.Replica[i]))
+		}
+	}
+	for _, x := range out.Extra {
+		size += elementSize(len(x.Signature) + len(x.unknownFields) + 8)
+	}
+	e.size += elementSize(size + 4*len(out.Suspect))
 	return out
+}
+
+// columns fills the columns of d, which has n siblings, and leaves those out
+// that say nothing.
+func (e *Encoder) columns(out *Delta, d syncproto.Delta, n int) {
+	out.Path = make([]uint32, 0, d.Len())
+	counts := make([]uint32, 0, d.Len())
+	replica := make([]uint32, 0, n)
+	back := make([]uint64, 0, n)
+	hlc := make([]int64, 0, n)
+	out.Value = make([]string, 0, n)
+	ctx := d.Context()
+	prev := e.tables.Hlc
+	var anyCount, anyReplica, anyBack, anyHLC bool
+	for f := range d.Fields() {
+		out.Path = append(out.Path, e.path(f.Path))
+		counts = append(counts, uint32(len(f.Siblings)))
+		anyCount = anyCount || len(f.Siblings) != 1
+		for _, s := range f.Siblings {
+			r := e.replica(s.Dot.Replica)
+			b := ctx.Get(s.Dot.Replica) - s.Dot.N
+			h := int64(uint64(s.HLC) - prev)
+			prev = uint64(s.HLC)
+			anyReplica, anyBack, anyHLC = anyReplica || r != 0, anyBack || b != 0, anyHLC || h != 0
+			i := uint32(len(out.Value))
+			if s.Suspect {
+				out.Suspect = append(out.Suspect, i)
+			}
+			if s.Extra != "" {
+				out.Extra = append(out.Extra, newExtra(i, s.Extra))
+			}
+			replica, back, hlc = append(replica, r), append(back, b), append(hlc, h)
+			out.Value = append(out.Value, s.Value.JSON())
+		}
+	}
+	if anyCount {
+		out.Siblings = counts
+	}
+	if anyReplica {
+		out.Replica = replica
+	}
+	if anyBack {
+		out.Back = back
+	}
+	if anyHLC {
+		out.Hlc = hlc
+	}
 }
 
 // History encodes one past write.
@@ -155,11 +191,16 @@ func elementSize(n int) int {
 	return max(ElementBytes, 1+protowire.SizeVarint(uint64(n))+n)
 }
 
-func siblingSize(s *Sibling, extra int) int {
-	n := len(s.Value)
-	return elementSize(extra + 4 +
-		1 + protowire.SizeVarint(uint64(s.Replica)) +
-		1 + protowire.SizeVarint(s.Back) +
-		1 + protowire.SizeVarint(protowire.EncodeZigZag(s.Hlc)) +
-		1 + protowire.SizeVarint(uint64(n)) + n)
+func sizeAt(column []uint64, i int) int {
+	if column == nil {
+		return 0
+	}
+	return protowire.SizeVarint(column[i])
+}
+
+func sizeZigZagAt(column []int64, i int) int {
+	if column == nil {
+		return 0
+	}
+	return protowire.SizeVarint(protowire.EncodeZigZag(column[i]))
 }

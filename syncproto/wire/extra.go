@@ -2,41 +2,37 @@ package wire
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-const signatureField = 6 // Sibling.signature
+// signatureField is the number of Extra.signature.
+const signatureField = 2
 
-// extraOf returns what a sibling carries beyond what this version reads: the
-// reserved signature and unknown fields, as they stood on the wire.
-func extraOf(s *Sibling) (string, error) {
-	if len(s.Signature) == 0 && len(s.unknownFields) == 0 {
-		return "", nil
+// extraOf returns what x carries, as it stood on the wire: the encoded [Extra]
+// without the number of its sibling, the reserved signature first.
+func extraOf(x *Extra) (string, error) {
+	var b []byte
+	if len(x.Signature) > 0 {
+		b = protowire.AppendTag(b, signatureField, protowire.BytesType)
+		b = protowire.AppendBytes(b, x.Signature)
 	}
-	extra := s.unknownFields
-	if len(s.Signature) > 0 {
-		extra = protowire.AppendTag(nil, signatureField, protowire.BytesType)
-		extra = protowire.AppendBytes(extra, s.Signature)
-		extra = append(extra, s.unknownFields...)
+	b = append(b, x.unknownFields...)
+	if len(b) > MaxExtraBytes {
+		return "", syncproto.Errorf(syncproto.CodeTooLarge, "sibling with %d bytes for later versions, at most %d", len(b), MaxExtraBytes)
 	}
-	if len(extra) > MaxExtraBytes {
-		return "", syncproto.Errorf(syncproto.CodeTooLarge, "sibling with %d bytes of unknown fields, at most %d", len(extra), MaxExtraBytes)
-	}
-	return string(extra), nil
+	return string(b), nil
 }
 
-// setExtra is the inverse of extraOf.
-func setExtra(s *Sibling, extra string) {
-	if extra == "" {
-		return
+// newExtra is the inverse of extraOf.
+func newExtra(sibling uint32, extra string) *Extra {
+	x := &Extra{}
+	if err := proto.Unmarshal([]byte(extra), x); err != nil {
+		// Extra comes from extraOf alone; what does not parse is dropped
+		// rather than allowed to spoil the message.
+		x = &Extra{}
 	}
-	b := []byte(extra)
-	if num, typ, n := protowire.ConsumeTag(b); n > 0 && num == signatureField && typ == protowire.BytesType {
-		if v, m := protowire.ConsumeBytes(b[n:]); m > 0 {
-			s.Signature = v
-			b = b[n+m:]
-		}
-	}
-	s.unknownFields = b
+	x.Sibling = sibling
+	return x
 }

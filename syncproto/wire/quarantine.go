@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -45,21 +46,29 @@ type cutter struct {
 
 func (c *cutter) delta(d *Delta) {
 	for _, v := range []*Vector{d.Base, d.Ctx, d.Floor} {
-		for i := range v.GetReplica() {
-			v.Replica[i] = move(v.Replica[i], c.replicas, c.from.GetReplicas(), &c.to.Replicas)
+		c.replica(v.GetReplica())
+	}
+	c.replica(d.Replica)
+	if len(d.Replica) == 0 && len(d.Value) > 0 {
+		// All zeros: say so of the table that it has now.
+		zero := []uint32{0}
+		c.replica(zero)
+		if zero[0] != 0 {
+			d.Replica = slices.Repeat(zero, len(d.Value))
 		}
 	}
-	first := true
-	for _, f := range d.Fields {
-		f.Path = move(f.Path, c.paths, c.from.GetPaths(), &c.to.Paths)
-		for _, s := range f.Siblings {
-			s.Replica = move(s.Replica, c.replicas, c.from.GetReplicas(), &c.to.Replicas)
-			if first {
-				c.to.Hlc = c.from.GetHlc() + uint64(s.Hlc)
-				s.Hlc = 0
-				first = false
-			}
-		}
+	for i := range d.Path {
+		d.Path[i] = move(d.Path[i], c.paths, c.from.GetPaths(), &c.to.Paths)
+	}
+	if c.to.Hlc = c.from.GetHlc(); len(d.Hlc) > 0 {
+		c.to.Hlc += uint64(d.Hlc[0])
+		d.Hlc[0] = 0
+	}
+}
+
+func (c *cutter) replica(column []uint32) {
+	for i := range column {
+		column[i] = move(column[i], c.replicas, c.from.GetReplicas(), &c.to.Replicas)
 	}
 }
 

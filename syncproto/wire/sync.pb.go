@@ -896,14 +896,26 @@ func (x *Vector) GetN() []uint64 {
 	return nil
 }
 
-// Delta of one record (SPEC 4). Fields in order of their paths' text.
+// Delta of one record (SPEC 5), in columns: per field, in order of the paths'
+// text, then per sibling, field by field and in order of their dots. Columns
+// of alike things compress better than rows and cost less to read.
+//
+// A column has an entry for each field or sibling, or is empty: then it is all
+// ones for siblings, and all zeros for replica, back and hlc.
 type Delta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"` // 16 bytes
 	Base          *Vector                `protobuf:"bytes,2,opt,name=base" json:"base,omitempty"`
 	Ctx           *Vector                `protobuf:"bytes,3,opt,name=ctx" json:"ctx,omitempty"`
 	Floor         *Vector                `protobuf:"bytes,4,opt,name=floor" json:"floor,omitempty"`
-	Fields        []*Field               `protobuf:"bytes,5,rep,name=fields" json:"fields,omitempty"`
+	Path          []uint32               `protobuf:"varint,5,rep,packed,name=path" json:"path,omitempty"`         // per field: index into Tables.paths
+	Siblings      []uint32               `protobuf:"varint,6,rep,packed,name=siblings" json:"siblings,omitempty"` // per field: how many siblings it has
+	Replica       []uint32               `protobuf:"varint,7,rep,packed,name=replica" json:"replica,omitempty"`   // per sibling: index into Tables.replicas
+	Back          []uint64               `protobuf:"varint,8,rep,packed,name=back" json:"back,omitempty"`         // per sibling: ctx[replica] - n; a dot is always covered by its context
+	Hlc           []int64                `protobuf:"zigzag64,9,rep,packed,name=hlc" json:"hlc,omitempty"`         // per sibling: difference to the one before it, for the first to Tables.hlc
+	Value         []string               `protobuf:"bytes,10,rep,name=value" json:"value,omitempty"`              // per sibling, never left out: canonical JSON; empty: elided
+	Suspect       []uint32               `protobuf:"varint,11,rep,packed,name=suspect" json:"suspect,omitempty"`  // the siblings (counted from 0) that the server flagged
+	Extra         []*Extra               `protobuf:"bytes,12,rep,name=extra" json:"extra,omitempty"`              // ascending by sibling
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,92 +978,87 @@ func (x *Delta) GetFloor() *Vector {
 	return nil
 }
 
-func (x *Delta) GetFields() []*Field {
+func (x *Delta) GetPath() []uint32 {
 	if x != nil {
-		return x.Fields
+		return x.Path
 	}
 	return nil
 }
 
-type Field struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          uint32                 `protobuf:"varint,1,opt,name=path" json:"path,omitempty"` // index into Tables.paths
-	Siblings      []*Sibling             `protobuf:"bytes,2,rep,name=siblings" json:"siblings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Field) Reset() {
-	*x = Field{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Field) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Field) ProtoMessage() {}
-
-func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Field.ProtoReflect.Descriptor instead.
-func (*Field) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *Field) GetPath() uint32 {
-	if x != nil {
-		return x.Path
-	}
-	return 0
-}
-
-func (x *Field) GetSiblings() []*Sibling {
+func (x *Delta) GetSiblings() []uint32 {
 	if x != nil {
 		return x.Siblings
 	}
 	return nil
 }
 
-type Sibling struct {
+func (x *Delta) GetReplica() []uint32 {
+	if x != nil {
+		return x.Replica
+	}
+	return nil
+}
+
+func (x *Delta) GetBack() []uint64 {
+	if x != nil {
+		return x.Back
+	}
+	return nil
+}
+
+func (x *Delta) GetHlc() []int64 {
+	if x != nil {
+		return x.Hlc
+	}
+	return nil
+}
+
+func (x *Delta) GetValue() []string {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Delta) GetSuspect() []uint32 {
+	if x != nil {
+		return x.Suspect
+	}
+	return nil
+}
+
+func (x *Delta) GetExtra() []*Extra {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
+// Extra is what later versions tell of a sibling. Whoever stores the sibling
+// keeps it, with fields that he does not know, and sends it on.
+type Extra struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Replica       uint32                 `protobuf:"varint,1,opt,name=replica" json:"replica,omitempty"` // index into Tables.replicas
-	Back          uint64                 `protobuf:"varint,2,opt,name=back" json:"back,omitempty"`       // ctx[replica] - n: a dot is always covered by its context
-	Hlc           int64                  `protobuf:"zigzag64,3,opt,name=hlc" json:"hlc,omitempty"`       // difference to the sibling before it in the delta, for the first to Tables.hlc
-	Value         string                 `protobuf:"bytes,4,opt,name=value" json:"value,omitempty"`      // canonical JSON; empty: elided
-	Suspect       bool                   `protobuf:"varint,5,opt,name=suspect" json:"suspect,omitempty"`
-	Signature     []byte                 `protobuf:"bytes,6,opt,name=signature" json:"signature,omitempty"` // reserved for relayed writes: by the minter, over the write's step
+	Sibling       uint32                 `protobuf:"varint,1,opt,name=sibling" json:"sibling,omitempty"`    // counted from 0
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature" json:"signature,omitempty"` // reserved for relayed writes: by the minter, over the write's step
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Sibling) Reset() {
-	*x = Sibling{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[12]
+func (x *Extra) Reset() {
+	*x = Extra{}
+	mi := &file_syncproto_wire_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Sibling) String() string {
+func (x *Extra) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Sibling) ProtoMessage() {}
+func (*Extra) ProtoMessage() {}
 
-func (x *Sibling) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[12]
+func (x *Extra) ProtoReflect() protoreflect.Message {
+	mi := &file_syncproto_wire_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,47 +1069,19 @@ func (x *Sibling) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Sibling.ProtoReflect.Descriptor instead.
-func (*Sibling) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{12}
+// Deprecated: Use Extra.ProtoReflect.Descriptor instead.
+func (*Extra) Descriptor() ([]byte, []int) {
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *Sibling) GetReplica() uint32 {
+func (x *Extra) GetSibling() uint32 {
 	if x != nil {
-		return x.Replica
+		return x.Sibling
 	}
 	return 0
 }
 
-func (x *Sibling) GetBack() uint64 {
-	if x != nil {
-		return x.Back
-	}
-	return 0
-}
-
-func (x *Sibling) GetHlc() int64 {
-	if x != nil {
-		return x.Hlc
-	}
-	return 0
-}
-
-func (x *Sibling) GetValue() string {
-	if x != nil {
-		return x.Value
-	}
-	return ""
-}
-
-func (x *Sibling) GetSuspect() bool {
-	if x != nil {
-		return x.Suspect
-	}
-	return false
-}
-
-func (x *Sibling) GetSignature() []byte {
+func (x *Extra) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
 	}
@@ -1121,7 +1100,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[13]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1112,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[13]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1125,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{13}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Item) GetScope() uint32 {
@@ -1188,7 +1167,7 @@ type History struct {
 
 func (x *History) Reset() {
 	*x = History{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[14]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1179,7 @@ func (x *History) String() string {
 func (*History) ProtoMessage() {}
 
 func (x *History) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[14]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1192,7 @@ func (x *History) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use History.ProtoReflect.Descriptor instead.
 func (*History) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{14}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *History) GetReplica() uint32 {
@@ -1284,7 +1263,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[15]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1275,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[15]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1288,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{15}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Batch) GetTables() *Tables {
@@ -1355,7 +1334,7 @@ type Begin struct {
 
 func (x *Begin) Reset() {
 	*x = Begin{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1346,7 @@ func (x *Begin) String() string {
 func (*Begin) ProtoMessage() {}
 
 func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1359,7 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begin.ProtoReflect.Descriptor instead.
 func (*Begin) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{16}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Begin) GetVersion() uint32 {
@@ -1493,7 +1472,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1484,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1497,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{17}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Grant) GetRegion() string {
@@ -1564,7 +1543,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1555,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1568,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{18}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Outcome) GetBatch() uint32 {
@@ -1653,7 +1632,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1644,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1657,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{19}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Receipt) GetBody() []byte {
@@ -1720,7 +1699,7 @@ type ReceiptBody struct {
 
 func (x *ReceiptBody) Reset() {
 	*x = ReceiptBody{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1711,7 @@ func (x *ReceiptBody) String() string {
 func (*ReceiptBody) ProtoMessage() {}
 
 func (x *ReceiptBody) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1724,7 @@ func (x *ReceiptBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptBody.ProtoReflect.Descriptor instead.
 func (*ReceiptBody) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{20}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReceiptBody) GetServer() string {
@@ -1829,7 +1808,7 @@ type Exception struct {
 
 func (x *Exception) Reset() {
 	*x = Exception{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1820,7 @@ func (x *Exception) String() string {
 func (*Exception) ProtoMessage() {}
 
 func (x *Exception) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1833,7 @@ func (x *Exception) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exception.ProtoReflect.Descriptor instead.
 func (*Exception) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{21}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Exception) GetIndex() uint32 {
@@ -1888,7 +1867,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1879,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +1892,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{22}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Attachment) GetSha256() []byte {
@@ -1942,7 +1921,7 @@ type Feed struct {
 
 func (x *Feed) Reset() {
 	*x = Feed{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +1933,7 @@ func (x *Feed) String() string {
 func (*Feed) ProtoMessage() {}
 
 func (x *Feed) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +1946,7 @@ func (x *Feed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feed.ProtoReflect.Descriptor instead.
 func (*Feed) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{23}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Feed) GetTables() *Tables {
@@ -2006,7 +1985,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +1997,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2010,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{24}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Entry) GetScope() uint32 {
@@ -2109,7 +2088,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2100,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2113,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{25}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Left) GetId() []byte {
@@ -2171,7 +2150,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2162,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2175,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{26}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Verdict) GetId() []byte {
@@ -2236,7 +2215,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2227,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2240,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *End) GetMore() bool {
@@ -2284,7 +2263,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2275,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2288,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *State) GetTables() *Tables {
@@ -2352,7 +2331,7 @@ type ChangeRow struct {
 
 func (x *ChangeRow) Reset() {
 	*x = ChangeRow{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2343,7 @@ func (x *ChangeRow) String() string {
 func (*ChangeRow) ProtoMessage() {}
 
 func (x *ChangeRow) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2356,7 @@ func (x *ChangeRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRow.ProtoReflect.Descriptor instead.
 func (*ChangeRow) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{29}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChangeRow) GetTables() *Tables {
@@ -2461,23 +2440,24 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x03hlc\x18\x04 \x01(\x04R\x03hlc\"0\n" +
 	"\x06Vector\x12\x18\n" +
 	"\areplica\x18\x01 \x03(\rR\areplica\x12\f\n" +
-	"\x01n\x18\x02 \x03(\x04R\x01n\"\xce\x01\n" +
+	"\x01n\x18\x02 \x03(\x04R\x01n\"\xf3\x02\n" +
 	"\x05Delta\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12+\n" +
 	"\x04base\x18\x02 \x01(\v2\x17.sambang.sync.v1.VectorR\x04base\x12)\n" +
 	"\x03ctx\x18\x03 \x01(\v2\x17.sambang.sync.v1.VectorR\x03ctx\x12-\n" +
-	"\x05floor\x18\x04 \x01(\v2\x17.sambang.sync.v1.VectorR\x05floor\x12.\n" +
-	"\x06fields\x18\x05 \x03(\v2\x16.sambang.sync.v1.FieldR\x06fields\"Q\n" +
-	"\x05Field\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\rR\x04path\x124\n" +
-	"\bsiblings\x18\x02 \x03(\v2\x18.sambang.sync.v1.SiblingR\bsiblings\"\x9e\x01\n" +
-	"\aSibling\x12\x18\n" +
-	"\areplica\x18\x01 \x01(\rR\areplica\x12\x12\n" +
-	"\x04back\x18\x02 \x01(\x04R\x04back\x12\x10\n" +
-	"\x03hlc\x18\x03 \x01(\x12R\x03hlc\x12\x1b\n" +
-	"\x05value\x18\x04 \x01(\tB\x05\xaa\x01\x02 \x03R\x05value\x12\x18\n" +
-	"\asuspect\x18\x05 \x01(\bR\asuspect\x12\x1c\n" +
-	"\tsignature\x18\x06 \x01(\fR\tsignature\"b\n" +
+	"\x05floor\x18\x04 \x01(\v2\x17.sambang.sync.v1.VectorR\x05floor\x12\x12\n" +
+	"\x04path\x18\x05 \x03(\rR\x04path\x12\x1a\n" +
+	"\bsiblings\x18\x06 \x03(\rR\bsiblings\x12\x18\n" +
+	"\areplica\x18\a \x03(\rR\areplica\x12\x12\n" +
+	"\x04back\x18\b \x03(\x04R\x04back\x12\x10\n" +
+	"\x03hlc\x18\t \x03(\x12R\x03hlc\x12\x1b\n" +
+	"\x05value\x18\n" +
+	" \x03(\tB\x05\xaa\x01\x02 \x03R\x05value\x12\x18\n" +
+	"\asuspect\x18\v \x03(\rR\asuspect\x12,\n" +
+	"\x05extra\x18\f \x03(\v2\x16.sambang.sync.v1.ExtraR\x05extra\"?\n" +
+	"\x05Extra\x12\x18\n" +
+	"\asibling\x18\x01 \x01(\rR\asibling\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"b\n" +
 	"\x04Item\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\rR\x05scope\x12,\n" +
 	"\x05delta\x18\x02 \x01(\v2\x16.sambang.sync.v1.DeltaR\x05delta\x12\x16\n" +
@@ -2607,7 +2587,7 @@ func file_syncproto_wire_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_syncproto_wire_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_syncproto_wire_sync_proto_goTypes = []any{
 	(Status)(0),           // 0: sambang.sync.v1.Status
 	(Result)(0),           // 1: sambang.sync.v1.Result
@@ -2622,32 +2602,31 @@ var file_syncproto_wire_sync_proto_goTypes = []any{
 	(*Tables)(nil),        // 10: sambang.sync.v1.Tables
 	(*Vector)(nil),        // 11: sambang.sync.v1.Vector
 	(*Delta)(nil),         // 12: sambang.sync.v1.Delta
-	(*Field)(nil),         // 13: sambang.sync.v1.Field
-	(*Sibling)(nil),       // 14: sambang.sync.v1.Sibling
-	(*Item)(nil),          // 15: sambang.sync.v1.Item
-	(*History)(nil),       // 16: sambang.sync.v1.History
-	(*Batch)(nil),         // 17: sambang.sync.v1.Batch
-	(*Begin)(nil),         // 18: sambang.sync.v1.Begin
-	(*Grant)(nil),         // 19: sambang.sync.v1.Grant
-	(*Outcome)(nil),       // 20: sambang.sync.v1.Outcome
-	(*Receipt)(nil),       // 21: sambang.sync.v1.Receipt
-	(*ReceiptBody)(nil),   // 22: sambang.sync.v1.ReceiptBody
-	(*Exception)(nil),     // 23: sambang.sync.v1.Exception
-	(*Attachment)(nil),    // 24: sambang.sync.v1.Attachment
-	(*Feed)(nil),          // 25: sambang.sync.v1.Feed
-	(*Entry)(nil),         // 26: sambang.sync.v1.Entry
-	(*Left)(nil),          // 27: sambang.sync.v1.Left
-	(*Verdict)(nil),       // 28: sambang.sync.v1.Verdict
-	(*End)(nil),           // 29: sambang.sync.v1.End
-	(*State)(nil),         // 30: sambang.sync.v1.State
-	(*ChangeRow)(nil),     // 31: sambang.sync.v1.ChangeRow
+	(*Extra)(nil),         // 13: sambang.sync.v1.Extra
+	(*Item)(nil),          // 14: sambang.sync.v1.Item
+	(*History)(nil),       // 15: sambang.sync.v1.History
+	(*Batch)(nil),         // 16: sambang.sync.v1.Batch
+	(*Begin)(nil),         // 17: sambang.sync.v1.Begin
+	(*Grant)(nil),         // 18: sambang.sync.v1.Grant
+	(*Outcome)(nil),       // 19: sambang.sync.v1.Outcome
+	(*Receipt)(nil),       // 20: sambang.sync.v1.Receipt
+	(*ReceiptBody)(nil),   // 21: sambang.sync.v1.ReceiptBody
+	(*Exception)(nil),     // 22: sambang.sync.v1.Exception
+	(*Attachment)(nil),    // 23: sambang.sync.v1.Attachment
+	(*Feed)(nil),          // 24: sambang.sync.v1.Feed
+	(*Entry)(nil),         // 25: sambang.sync.v1.Entry
+	(*Left)(nil),          // 26: sambang.sync.v1.Left
+	(*Verdict)(nil),       // 27: sambang.sync.v1.Verdict
+	(*End)(nil),           // 28: sambang.sync.v1.End
+	(*State)(nil),         // 29: sambang.sync.v1.State
+	(*ChangeRow)(nil),     // 30: sambang.sync.v1.ChangeRow
 }
 var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	4,  // 0: sambang.sync.v1.RequestFrame.open:type_name -> sambang.sync.v1.Open
-	17, // 1: sambang.sync.v1.RequestFrame.batch:type_name -> sambang.sync.v1.Batch
-	18, // 2: sambang.sync.v1.ResponseFrame.begin:type_name -> sambang.sync.v1.Begin
-	25, // 3: sambang.sync.v1.ResponseFrame.feed:type_name -> sambang.sync.v1.Feed
-	29, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
+	16, // 1: sambang.sync.v1.RequestFrame.batch:type_name -> sambang.sync.v1.Batch
+	17, // 2: sambang.sync.v1.ResponseFrame.begin:type_name -> sambang.sync.v1.Begin
+	24, // 3: sambang.sync.v1.ResponseFrame.feed:type_name -> sambang.sync.v1.Feed
+	28, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
 	8,  // 5: sambang.sync.v1.Open.witness:type_name -> sambang.sync.v1.Witness
 	6,  // 6: sambang.sync.v1.Open.claims:type_name -> sambang.sync.v1.Claim
 	7,  // 7: sambang.sync.v1.Open.heads:type_name -> sambang.sync.v1.Head
@@ -2656,45 +2635,44 @@ var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	11, // 10: sambang.sync.v1.Delta.base:type_name -> sambang.sync.v1.Vector
 	11, // 11: sambang.sync.v1.Delta.ctx:type_name -> sambang.sync.v1.Vector
 	11, // 12: sambang.sync.v1.Delta.floor:type_name -> sambang.sync.v1.Vector
-	13, // 13: sambang.sync.v1.Delta.fields:type_name -> sambang.sync.v1.Field
-	14, // 14: sambang.sync.v1.Field.siblings:type_name -> sambang.sync.v1.Sibling
-	12, // 15: sambang.sync.v1.Item.delta:type_name -> sambang.sync.v1.Delta
-	10, // 16: sambang.sync.v1.Batch.tables:type_name -> sambang.sync.v1.Tables
-	15, // 17: sambang.sync.v1.Batch.items:type_name -> sambang.sync.v1.Item
-	16, // 18: sambang.sync.v1.Batch.history:type_name -> sambang.sync.v1.History
-	0,  // 19: sambang.sync.v1.Begin.status:type_name -> sambang.sync.v1.Status
-	7,  // 20: sambang.sync.v1.Begin.chain:type_name -> sambang.sync.v1.Head
-	19, // 21: sambang.sync.v1.Begin.grants:type_name -> sambang.sync.v1.Grant
-	8,  // 22: sambang.sync.v1.Begin.witness:type_name -> sambang.sync.v1.Witness
-	7,  // 23: sambang.sync.v1.Begin.heads:type_name -> sambang.sync.v1.Head
-	20, // 24: sambang.sync.v1.Begin.outcomes:type_name -> sambang.sync.v1.Outcome
-	21, // 25: sambang.sync.v1.Begin.receipt:type_name -> sambang.sync.v1.Receipt
-	10, // 26: sambang.sync.v1.Begin.tables:type_name -> sambang.sync.v1.Tables
-	1,  // 27: sambang.sync.v1.Outcome.result:type_name -> sambang.sync.v1.Result
-	11, // 28: sambang.sync.v1.Outcome.ctx:type_name -> sambang.sync.v1.Vector
-	12, // 29: sambang.sync.v1.Outcome.reply:type_name -> sambang.sync.v1.Delta
-	23, // 30: sambang.sync.v1.ReceiptBody.exceptions:type_name -> sambang.sync.v1.Exception
-	7,  // 31: sambang.sync.v1.ReceiptBody.held:type_name -> sambang.sync.v1.Head
-	24, // 32: sambang.sync.v1.ReceiptBody.attachments:type_name -> sambang.sync.v1.Attachment
-	1,  // 33: sambang.sync.v1.Exception.result:type_name -> sambang.sync.v1.Result
-	10, // 34: sambang.sync.v1.Feed.tables:type_name -> sambang.sync.v1.Tables
-	26, // 35: sambang.sync.v1.Feed.entries:type_name -> sambang.sync.v1.Entry
-	9,  // 36: sambang.sync.v1.Feed.cursors:type_name -> sambang.sync.v1.Cursor
-	12, // 37: sambang.sync.v1.Entry.delta:type_name -> sambang.sync.v1.Delta
-	27, // 38: sambang.sync.v1.Entry.left:type_name -> sambang.sync.v1.Left
-	28, // 39: sambang.sync.v1.Entry.verdict:type_name -> sambang.sync.v1.Verdict
-	11, // 40: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
-	11, // 41: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
-	10, // 42: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
-	12, // 43: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
-	10, // 44: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
-	12, // 45: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
-	16, // 46: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	13, // 13: sambang.sync.v1.Delta.extra:type_name -> sambang.sync.v1.Extra
+	12, // 14: sambang.sync.v1.Item.delta:type_name -> sambang.sync.v1.Delta
+	10, // 15: sambang.sync.v1.Batch.tables:type_name -> sambang.sync.v1.Tables
+	14, // 16: sambang.sync.v1.Batch.items:type_name -> sambang.sync.v1.Item
+	15, // 17: sambang.sync.v1.Batch.history:type_name -> sambang.sync.v1.History
+	0,  // 18: sambang.sync.v1.Begin.status:type_name -> sambang.sync.v1.Status
+	7,  // 19: sambang.sync.v1.Begin.chain:type_name -> sambang.sync.v1.Head
+	18, // 20: sambang.sync.v1.Begin.grants:type_name -> sambang.sync.v1.Grant
+	8,  // 21: sambang.sync.v1.Begin.witness:type_name -> sambang.sync.v1.Witness
+	7,  // 22: sambang.sync.v1.Begin.heads:type_name -> sambang.sync.v1.Head
+	19, // 23: sambang.sync.v1.Begin.outcomes:type_name -> sambang.sync.v1.Outcome
+	20, // 24: sambang.sync.v1.Begin.receipt:type_name -> sambang.sync.v1.Receipt
+	10, // 25: sambang.sync.v1.Begin.tables:type_name -> sambang.sync.v1.Tables
+	1,  // 26: sambang.sync.v1.Outcome.result:type_name -> sambang.sync.v1.Result
+	11, // 27: sambang.sync.v1.Outcome.ctx:type_name -> sambang.sync.v1.Vector
+	12, // 28: sambang.sync.v1.Outcome.reply:type_name -> sambang.sync.v1.Delta
+	22, // 29: sambang.sync.v1.ReceiptBody.exceptions:type_name -> sambang.sync.v1.Exception
+	7,  // 30: sambang.sync.v1.ReceiptBody.held:type_name -> sambang.sync.v1.Head
+	23, // 31: sambang.sync.v1.ReceiptBody.attachments:type_name -> sambang.sync.v1.Attachment
+	1,  // 32: sambang.sync.v1.Exception.result:type_name -> sambang.sync.v1.Result
+	10, // 33: sambang.sync.v1.Feed.tables:type_name -> sambang.sync.v1.Tables
+	25, // 34: sambang.sync.v1.Feed.entries:type_name -> sambang.sync.v1.Entry
+	9,  // 35: sambang.sync.v1.Feed.cursors:type_name -> sambang.sync.v1.Cursor
+	12, // 36: sambang.sync.v1.Entry.delta:type_name -> sambang.sync.v1.Delta
+	26, // 37: sambang.sync.v1.Entry.left:type_name -> sambang.sync.v1.Left
+	27, // 38: sambang.sync.v1.Entry.verdict:type_name -> sambang.sync.v1.Verdict
+	11, // 39: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
+	11, // 40: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
+	10, // 41: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
+	12, // 42: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
+	10, // 43: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
+	12, // 44: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
+	15, // 45: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_syncproto_wire_sync_proto_init() }
@@ -2711,7 +2689,7 @@ func file_syncproto_wire_sync_proto_init() {
 		(*ResponseFrame_Feed)(nil),
 		(*ResponseFrame_End)(nil),
 	}
-	file_syncproto_wire_sync_proto_msgTypes[24].OneofWrappers = []any{
+	file_syncproto_wire_sync_proto_msgTypes[23].OneofWrappers = []any{
 		(*Entry_Delta)(nil),
 		(*Entry_Left)(nil),
 		(*Entry_Verdict)(nil),
@@ -2722,7 +2700,7 @@ func file_syncproto_wire_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncproto_wire_sync_proto_rawDesc), len(file_syncproto_wire_sync_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
