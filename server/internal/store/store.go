@@ -96,9 +96,9 @@ type Tx interface {
 
 // HeadReader tells how far scopes have come.
 type HeadReader interface {
-	// Heads returns the scopes that have rows, lie in or below region, and
-	// have the class; in order, with the sequence of their last change. In a
-	// Tx it sees the call's own steps.
+	// Heads returns the scopes that have rows, lie in or below region ("" for
+	// all), and have the class; in order, with the sequence of their last
+	// change. In a Tx it sees the call's own steps.
 	Heads(region syncproto.Region, class syncproto.Class) ([]Head, error)
 }
 

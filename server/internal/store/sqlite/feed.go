@@ -44,18 +44,27 @@ func (s *session) Feed(scope syncproto.Scope, after, upTo uint64) iter.Seq2[stor
 // Heads implements [store.HeadReader].
 func (s *session) Heads(region syncproto.Region, class syncproto.Class) ([]store.Head, error) {
 	var out []store.Head
-	err := s.each(`SELECT scope, seq FROM scopes WHERE (scope = ? OR scope >= ? AND scope < ?) AND seq > 0 ORDER BY scope`,
-		[]any{string(region), string(region) + ".", string(region) + "0"}, func(c *cursor) bool {
-			h := store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}
-			if h.Scope.Class() == class && region.Covers(h.Scope.Region()) {
-				out = append(out, h)
-			}
-			return true
-		})
+	text, args := `SELECT scope, seq FROM scopes WHERE seq > 0`, []any(nil)
+	if region != "" {
+		within, values := inRegion(region)
+		text, args = text+` AND `+within, values
+	}
+	err := s.each(text+` ORDER BY scope`, args, func(c *cursor) bool {
+		if h := (store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}); h.Scope.Class() == class {
+			out = append(out, h)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, fmt.Errorf("heads of %q: %w", region, err)
 	}
 	return out, nil
+}
+
+// inRegion is a condition on a scope: what lies in "35.24" is it, or begins
+// with "35.24." or "35.24/"; "0" is the byte after those two.
+func inRegion(region syncproto.Region) (condition string, args []any) {
+	return `(scope = ? OR scope >= ? AND scope < ?)`, []any{string(region), string(region) + ".", string(region) + "0"}
 }
 
 // Epoch implements [store.FeedReader] and [store.DeviceTx].

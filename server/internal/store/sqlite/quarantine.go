@@ -76,10 +76,8 @@ func (s *session) Inbox(region syncproto.Region, after *syncproto.Digest, limit 
 	text := `SELECT ` + quarantineColumns + ` FROM quarantine WHERE 1`
 	var args []any
 	if region != "" {
-		// What lies in "35.24" begins with "35.24." or "35.24/"; "0" is the byte
-		// after those two.
-		text += ` AND (scope = ? OR scope >= ? AND scope < ?)`
-		args = append(args, string(region), string(region)+".", string(region)+"0")
+		within, values := inRegion(region)
+		text, args = text+` AND `+within, values
 	}
 	if after != nil {
 		last, err := s.Message(*after)

@@ -1,0 +1,87 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/sqlite"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// open opens a store that the test's end closes.
+func open(t testing.TB, path string, o sqlite.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// push writes rows and changes of one scope as the engine does.
+func push(ctx context.Context, s store.Store, rows []store.Row, changes []store.Change) error {
+	scope := rows[0].Scope
+	return s.Update(ctx, store.Step{Scopes: []string{string(scope)}, Do: func(tx store.Tx) ([]store.Step, error) {
+		if _, err := tx.Head(scope); err != nil {
+			return nil, err
+		}
+		ids := make([]syncproto.RecordID, len(rows))
+		for i := range rows {
+			ids[i] = rows[i].ID
+		}
+		if _, err := tx.Records(scope, ids); err != nil {
+			return nil, err
+		}
+		if err := tx.Put(scope, rows); err != nil {
+			return nil, err
+		}
+		return nil, tx.Append(scope, changes)
+	}})
+}
+
+// sqlOn runs a statement on the file, past the store.
+func sqlOn(t testing.TB, path, text string, args ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), text, args...); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// query returns the one column of a query on the file.
+func query(t testing.TB, path, text string) []string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), text)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
