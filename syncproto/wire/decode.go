@@ -87,6 +87,19 @@ func (d *Decoder) Vector(v *Vector) (syncproto.VV, error) {
 
 // Delta decodes m. Its values share memory with the message.
 func (d *Decoder) Delta(m *Delta) (syncproto.Delta, error) {
+	out, err := d.unbounded(m)
+	if err != nil {
+		return syncproto.Delta{}, err
+	}
+	if n := DeltaSize(out); n > syncproto.MaxRecordBytes {
+		return syncproto.Delta{}, syncproto.Errorf(syncproto.CodeTooLarge, "record of %d bytes, at most %d", n, syncproto.MaxRecordBytes)
+	}
+	return out, nil
+}
+
+// unbounded is Delta for what was stored: a record may outgrow its limit when
+// concurrent edits meet, and must be readable all the same.
+func (d *Decoder) unbounded(m *Delta) (syncproto.Delta, error) {
 	id, err := recordID(m.GetId())
 	if err != nil {
 		return syncproto.Delta{}, err
@@ -101,14 +114,7 @@ func (d *Decoder) Delta(m *Delta) (syncproto.Delta, error) {
 	if err != nil {
 		return syncproto.Delta{}, err
 	}
-	out, err := syncproto.NewDelta(id, vv[0], vv[1], vv[2], fields)
-	if err != nil {
-		return syncproto.Delta{}, err
-	}
-	if n := DeltaSize(out); n > syncproto.MaxRecordBytes {
-		return syncproto.Delta{}, syncproto.Errorf(syncproto.CodeTooLarge, "record of %d bytes, at most %d", n, syncproto.MaxRecordBytes)
-	}
-	return out, nil
+	return syncproto.NewDelta(id, vv[0], vv[1], vv[2], fields)
 }
 
 // Name returns what a receipt calls an item, of which the rest may be wrong:

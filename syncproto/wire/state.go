@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -14,31 +15,76 @@ func EncodeState(rec syncproto.Record, stamps []uint64, entered uint64) ([]byte,
 		return nil, syncproto.Errorf(syncproto.CodeInternal, "%d stamps for %d fields", len(stamps), rec.Len())
 	}
 	full := rec.Full()
+	if b, ok := encodeStored(full, 8*len(stamps)+16); ok {
+		return appendStamps(b, stamps, entered), nil
+	}
 	e := NewEncoder(firstHLC(full))
 	return marshal(&State{Delta: e.Delta(full), Tables: e.Tables(), Stamps: stamps, Entered: entered})
 }
 
-// DecodeState is the inverse of [EncodeState].
+func appendStamps(b []byte, stamps []uint64, entered uint64) []byte {
+	if len(stamps) > 0 {
+		n := 0
+		for _, s := range stamps {
+			n += protowire.SizeVarint(s)
+		}
+		b = append(b, tagStamps)
+		b = protowire.AppendVarint(b, uint64(n))
+		for _, s := range stamps {
+			b = protowire.AppendVarint(b, s)
+		}
+	}
+	if entered != 0 {
+		b = append(b, tagEntered)
+		b = protowire.AppendVarint(b, entered)
+	}
+	return b
+}
+
+// DecodeState is the inverse of [EncodeState]. It does not hold a record to
+// [syncproto.MaxRecordBytes], which joins may outgrow.
 func DecodeState(b []byte) (rec syncproto.Record, stamps []uint64, entered uint64, err error) {
-	var m State
-	if err := unmarshal(b, &m); err != nil {
-		return syncproto.Record{}, nil, 0, err
+	s, ok := decodeStored(b)
+	if !ok {
+		if s, err = decodeStateMessage(b); err != nil {
+			return syncproto.Record{}, nil, 0, err
+		}
 	}
-	delta, err := decodeOne(m.Tables, m.Delta)
-	if err != nil {
-		return syncproto.Record{}, nil, 0, err
-	}
-	if !delta.IsFull() {
+	if !s.delta.IsFull() {
 		return syncproto.Record{}, nil, 0, syncproto.Errorf(syncproto.CodeBadRecord, "stored state is not full")
 	}
-	change, err := syncproto.Apply(syncproto.NewRecord(delta.ID()), delta)
+	for f := range s.delta.Fields() {
+		for _, sibling := range f.Siblings {
+			if sibling.Elided() {
+				return syncproto.Record{}, nil, 0, syncproto.Errorf(syncproto.CodeBadRecord, "stored state lacks a value")
+			}
+		}
+	}
+	if s.stamps != nil && len(s.stamps) != s.delta.Len() {
+		return syncproto.Record{}, nil, 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d stamps for %d fields", len(s.stamps), s.delta.Len())
+	}
+	change, err := syncproto.Apply(syncproto.NewRecord(s.delta.ID()), s.delta)
 	if err != nil {
 		return syncproto.Record{}, nil, 0, err
 	}
-	if m.Stamps != nil && len(m.Stamps) != change.Record.Len() {
-		return syncproto.Record{}, nil, 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d stamps for %d fields", len(m.Stamps), change.Record.Len())
+	if change.Record.Len() != s.delta.Len() {
+		return syncproto.Record{}, nil, 0, syncproto.Errorf(syncproto.CodeBadRecord, "stored state holds what its floor erases")
 	}
-	return change.Record, m.Stamps, m.Entered, nil
+	return change.Record, s.stamps, s.entered, nil
+}
+
+// decodeStateMessage is the general way to read a state.
+func decodeStateMessage(b []byte) (stored, error) {
+	var m State
+	if err := unmarshal(b, &m); err != nil {
+		return stored{}, err
+	}
+	d, err := NewDecoder(m.Tables)
+	if err != nil {
+		return stored{}, err
+	}
+	delta, err := d.unbounded(m.Delta)
+	return stored{delta, m.Stamps, m.Entered}, err
 }
 
 // EncodeContext returns the stored form of a version vector, that of a record
@@ -76,7 +122,7 @@ func DecodeChange(b []byte) (syncproto.Delta, []PastWrite, error) {
 	if err != nil {
 		return syncproto.Delta{}, nil, err
 	}
-	delta, err := d.Delta(m.Delta)
+	delta, err := d.unbounded(m.Delta)
 	if err != nil {
 		return syncproto.Delta{}, nil, err
 	}
@@ -97,14 +143,6 @@ func firstHLC(d syncproto.Delta) syncproto.HLC {
 		return f.Siblings[0].HLC
 	}
 	return 0
-}
-
-func decodeOne(t *Tables, m *Delta) (syncproto.Delta, error) {
-	d, err := NewDecoder(t)
-	if err != nil {
-		return syncproto.Delta{}, err
-	}
-	return d.Delta(m)
 }
 
 // marshal encodes in order of the field numbers, unknown fields last; nothing

@@ -1,0 +1,389 @@
+package wire
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// Stored states are written and read for every record that moves, so they
+// have an encoder and a decoder by hand. They know the form in which states
+// are written, and nothing else: what is not of it (a later version's fields)
+// goes the general way, whose bytes and results are the same.
+
+// Tags of State, Tables, Delta and Vector, by field number and wire type.
+const (
+	tagTables  = 1<<3 | 2
+	tagDelta   = 2<<3 | 2
+	tagStamps  = 3<<3 | 2
+	tagEntered = 4<<3 | 0
+
+	tagReplicas = 1<<3 | 2
+	tagPaths    = 2<<3 | 2
+	tagHLC      = 4<<3 | 0
+
+	tagID       = 1<<3 | 2
+	tagBase     = 2<<3 | 2
+	tagCtx      = 3<<3 | 2
+	tagFloor    = 4<<3 | 2
+	tagPath     = 5<<3 | 2
+	tagSiblings = 6<<3 | 2
+	tagReplica  = 7<<3 | 2
+	tagBack     = 8<<3 | 2
+	tagHLCs     = 9<<3 | 2
+	tagValue    = 10<<3 | 2
+	tagSuspect  = 11<<3 | 2
+
+	tagVectorReplica = 1<<3 | 2
+	tagVectorN       = 2<<3 | 2
+)
+
+// stater holds the parts of one state while it is written.
+type stater struct {
+	replicas             []syncproto.ReplicaID
+	delta, column, tmp   []byte
+	counts, replica      []byte
+	back, hlc, suspect   []byte
+	someReplica, someHLC bool
+	someCount, someBack  bool
+}
+
+var staters = sync.Pool{New: func() any { return &stater{} }}
+
+// encodeStored returns what marshal makes of the state's tables and delta; the
+// caller appends the rest. It reports false if it can't.
+func encodeStored(d syncproto.Delta, spare int) ([]byte, bool) {
+	for f := range d.Fields() {
+		for _, s := range f.Siblings {
+			if s.Extra != "" {
+				return nil, false
+			}
+		}
+	}
+	t, _ := staters.Get().(*stater)
+	defer staters.Put(t)
+	t.replicas, t.delta = t.replicas[:0], t.delta[:0]
+	id := d.ID()
+	t.delta = appendBytes(t.delta, tagID, id[:])
+	t.vector(tagBase, d.Base())
+	t.vector(tagCtx, d.Context())
+	t.vector(tagFloor, d.Floor())
+	base := firstHLC(d)
+	t.columns(d, uint64(base))
+
+	tables := binary.MaxVarintLen64 + 2 + 10*len(t.replicas)
+	for f := range d.Fields() {
+		tables += len(f.Path) + 3
+	}
+	b := make([]byte, 0, tables+len(t.delta)+16+spare)
+	tmp := t.tmp[:0]
+	if len(t.replicas) > 0 {
+		tmp = append(tmp, tagReplicas)
+		tmp = protowire.AppendVarint(tmp, uint64(8*len(t.replicas)))
+		for _, r := range t.replicas {
+			tmp = binary.LittleEndian.AppendUint64(tmp, uint64(r))
+		}
+	}
+	for f := range d.Fields() {
+		tmp = append(tmp, tagPaths)
+		tmp = protowire.AppendVarint(tmp, uint64(len(f.Path)))
+		tmp = append(tmp, f.Path...)
+	}
+	if base != 0 {
+		tmp = append(tmp, tagHLC)
+		tmp = protowire.AppendVarint(tmp, uint64(base))
+	}
+	t.tmp = tmp
+	b = appendBytes(b, tagTables, tmp)
+	return appendBytes(b, tagDelta, t.delta), true
+}
+
+func (t *stater) index(r syncproto.ReplicaID) uint64 {
+	for i, have := range t.replicas {
+		if have == r {
+			return uint64(i)
+		}
+	}
+	t.replicas = append(t.replicas, r)
+	return uint64(len(t.replicas) - 1)
+}
+
+func (t *stater) vector(tag byte, v syncproto.VV) {
+	if v.IsEmpty() {
+		return
+	}
+	column, body := t.column[:0], t.tmp[:0]
+	for d := range v.All() {
+		column = protowire.AppendVarint(column, t.index(d.Replica))
+	}
+	body = appendBytes(body, tagVectorReplica, column)
+	column = column[:0]
+	for d := range v.All() {
+		column = protowire.AppendVarint(column, d.N)
+	}
+	body = appendBytes(body, tagVectorN, column)
+	t.column, t.tmp = column, body
+	t.delta = appendBytes(t.delta, tag, body)
+}
+
+func (t *stater) columns(d syncproto.Delta, prev uint64) {
+	t.column, t.counts, t.replica, t.back, t.hlc, t.suspect = t.column[:0], t.counts[:0], t.replica[:0], t.back[:0], t.hlc[:0], t.suspect[:0]
+	t.someCount, t.someReplica, t.someBack, t.someHLC = false, false, false, false
+	ctx := d.Context()
+	field, sibling := uint64(0), uint64(0)
+	for f := range d.Fields() {
+		t.column = protowire.AppendVarint(t.column, field)
+		t.counts = protowire.AppendVarint(t.counts, uint64(len(f.Siblings)))
+		t.someCount = t.someCount || len(f.Siblings) != 1
+		field++
+		for _, s := range f.Siblings {
+			r := t.index(s.Dot.Replica)
+			b := ctx.Get(s.Dot.Replica) - s.Dot.N
+			h := uint64(s.HLC) - prev
+			prev = uint64(s.HLC)
+			t.someReplica, t.someBack, t.someHLC = t.someReplica || r != 0, t.someBack || b != 0, t.someHLC || h != 0
+			t.replica = protowire.AppendVarint(t.replica, r)
+			t.back = protowire.AppendVarint(t.back, b)
+			t.hlc = protowire.AppendVarint(t.hlc, protowire.EncodeZigZag(int64(h)))
+			if s.Suspect {
+				t.suspect = protowire.AppendVarint(t.suspect, sibling)
+			}
+			sibling++
+		}
+	}
+	t.packed(tagPath, t.column, true)
+	t.packed(tagSiblings, t.counts, t.someCount)
+	t.packed(tagReplica, t.replica, t.someReplica)
+	t.packed(tagBack, t.back, t.someBack)
+	t.packed(tagHLCs, t.hlc, t.someHLC)
+	for f := range d.Fields() {
+		for _, s := range f.Siblings {
+			v := s.Value.JSON()
+			t.delta = append(t.delta, tagValue)
+			t.delta = protowire.AppendVarint(t.delta, uint64(len(v)))
+			t.delta = append(t.delta, v...)
+		}
+	}
+	t.packed(tagSuspect, t.suspect, true)
+}
+
+func (t *stater) packed(tag byte, column []byte, some bool) {
+	if some && len(column) > 0 {
+		t.delta = appendBytes(t.delta, tag, column)
+	}
+}
+
+func appendBytes(b []byte, tag byte, body []byte) []byte {
+	b = append(b, tag)
+	b = protowire.AppendVarint(b, uint64(len(body)))
+	return append(b, body...)
+}
+
+// stored is a state as decodeStored reads it.
+type stored struct {
+	delta   syncproto.Delta
+	stamps  []uint64
+	entered uint64
+}
+
+// decodeStored reads a state in the form in which encodeStored writes it, or
+// reports false; it checks values and dots as a [Decoder] does. The result
+// shares one copy of b.
+func decodeStored(b []byte) (stored, bool) {
+	s := scan{text: string(b)}
+	tables := scan{text: s.bytes(tagTables)}
+	delta := scan{text: s.bytes(tagDelta)}
+	stamps := scan{text: s.optional(tagStamps)}
+	var out stored
+	if s.next(tagEntered) {
+		s.pos++
+		out.entered = s.varint()
+	}
+	for stamps.more() {
+		out.stamps = append(out.stamps, stamps.varint())
+	}
+	if s.bad || stamps.bad || s.more() {
+		return stored{}, false
+	}
+	var ok bool
+	out.delta, ok = storedDelta(&tables, &delta)
+	return out, ok
+}
+
+func storedDelta(tables, delta *scan) (syncproto.Delta, bool) {
+	replicas := tables.optional(tagReplicas)
+	var d syncproto.Delta
+	if len(replicas)%8 != 0 {
+		return d, false
+	}
+	at := func(i uint64) syncproto.ReplicaID {
+		if i >= uint64(len(replicas)/8) {
+			return 0 // no valid replica
+		}
+		r := replicas[8*i : 8*i+8]
+		return syncproto.ReplicaID(uint64(r[0]) | uint64(r[1])<<8 | uint64(r[2])<<16 | uint64(r[3])<<24 |
+			uint64(r[4])<<32 | uint64(r[5])<<40 | uint64(r[6])<<48 | uint64(r[7])<<56)
+	}
+	id, err := recordID([]byte(delta.bytes(tagID)))
+	var vv [3]syncproto.VV
+	for i, tag := range [3]byte{tagBase, tagCtx, tagFloor} {
+		var ok bool
+		if vv[i], ok = storedVector(delta.optional(tag), at); !ok {
+			return d, false
+		}
+	}
+	path := scan{text: delta.optional(tagPath)}
+	counts := scan{text: delta.optional(tagSiblings)}
+	replica := scan{text: delta.optional(tagReplica)}
+	back := scan{text: delta.optional(tagBack)}
+	hlcs := scan{text: delta.optional(tagHLCs)}
+	values := *delta
+	n := 0
+	for delta.next(tagValue) {
+		delta.bytes(tagValue)
+		n++
+	}
+	suspect := scan{text: delta.optional(tagSuspect)}
+	if err != nil || delta.bad || delta.more() || len(path.text) > syncproto.MaxFields*2 {
+		return d, false
+	}
+	fields := make([]syncproto.Field, 0, len(path.text))
+	siblings := make([]syncproto.Sibling, n)
+	left := siblings
+	for path.more() {
+		// In a state each path is used once, in its order.
+		if path.varint() != uint64(len(fields)) {
+			return d, false
+		}
+		f := syncproto.Field{Path: tables.bytes(tagPaths)}
+		k := 1
+		if counts.text != "" {
+			k = int(min(counts.varint(), syncproto.MaxSiblings+1))
+		}
+		if tables.bad || k > len(left) || syncproto.CheckPath(f.Path) != nil {
+			return d, false
+		}
+		f.Siblings, left = left[:k:k], left[k:]
+		fields = append(fields, f)
+	}
+	hlc := uint64(0)
+	if tables.next(tagHLC) {
+		tables.pos++
+		hlc = tables.varint()
+	}
+	if tables.bad || tables.more() || path.bad || counts.bad || counts.more() || len(left) > 0 {
+		return d, false
+	}
+	column := func(c *scan) uint64 {
+		if c.text == "" {
+			return 0
+		}
+		return c.varint()
+	}
+	for i := range siblings {
+		s := &siblings[i]
+		r := at(column(&replica))
+		ctx, b := vv[1].Get(r), column(&back)
+		if r == 0 || b >= ctx {
+			return d, false
+		}
+		s.Dot = syncproto.Dot{Replica: r, N: ctx - b}
+		hlc += uint64(protowire.DecodeZigZag(column(&hlcs)))
+		s.HLC = syncproto.HLC(hlc)
+		if v := values.bytes(tagValue); v != "" {
+			if s.Value, err = syncproto.ParseValueString(v); err != nil {
+				return d, false
+			}
+		}
+	}
+	for suspect.more() {
+		i := suspect.varint()
+		if i >= uint64(n) {
+			return d, false
+		}
+		siblings[i].Suspect = true
+	}
+	for _, c := range []*scan{&replica, &back, &hlcs, &suspect} {
+		if c.bad || c.more() {
+			return d, false
+		}
+	}
+	d, err = syncproto.NewDelta(id, vv[0], vv[1], vv[2], fields)
+	return d, err == nil
+}
+
+func storedVector(text string, replica func(uint64) syncproto.ReplicaID) (syncproto.VV, bool) {
+	if text == "" {
+		return syncproto.VV{}, true
+	}
+	body := scan{text: text}
+	replicas, counters := scan{text: body.bytes(tagVectorReplica)}, scan{text: body.bytes(tagVectorN)}
+	if body.bad || body.more() || len(replicas.text) > 3*syncproto.MaxVectorEntries {
+		return syncproto.VV{}, false
+	}
+	var few [8]syncproto.Dot
+	dots := few[:0]
+	for replicas.more() {
+		dots = append(dots, syncproto.Dot{Replica: replica(replicas.varint()), N: counters.varint()})
+	}
+	if replicas.bad || counters.bad || counters.more() {
+		return syncproto.VV{}, false
+	}
+	v, err := syncproto.NewVV(dots...)
+	return v, err == nil
+}
+
+// scan reads one message or column. After the first thing that is not as
+// expected it is bad, and everything it returns is empty.
+type scan struct {
+	text string
+	pos  int
+	bad  bool
+}
+
+func (s *scan) more() bool { return !s.bad && s.pos < len(s.text) }
+
+// next reports whether the next field has this tag.
+func (s *scan) next(tag byte) bool { return s.more() && s.text[s.pos] == tag }
+
+// optional reads a field of bytes if it is the next one.
+func (s *scan) optional(tag byte) string {
+	if !s.next(tag) {
+		return ""
+	}
+	return s.bytes(tag)
+}
+
+// bytes reads a field of bytes, which must be the next one.
+func (s *scan) bytes(tag byte) string {
+	if !s.next(tag) {
+		s.bad = true
+		return ""
+	}
+	s.pos++
+	n := s.varint()
+	if s.bad || n > uint64(len(s.text)-s.pos) {
+		s.bad = true
+		return ""
+	}
+	start := s.pos
+	s.pos += int(n)
+	return s.text[start:s.pos]
+}
+
+func (s *scan) varint() uint64 {
+	var x uint64
+	for shift := 0; s.more() && shift < 64; shift += 7 {
+		c := s.text[s.pos]
+		s.pos++
+		x |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			return x
+		}
+	}
+	s.bad = true
+	return 0
+}
