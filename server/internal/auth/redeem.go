@@ -59,7 +59,7 @@ type EnrolGrant struct {
 	Region  syncproto.Region  `json:"region"`
 	Classes []syncproto.Class `json:"classes"`
 	Until   int64             `json:"until"`
-	Key     string            `json:"key,omitempty"`
+	Key     string            `json:"key"`
 }
 
 // Transcript returns the bytes that the proof signs.
@@ -95,9 +95,6 @@ func ParseEnrolRequest(body []byte) (EnrolRequest, error) {
 type Enroller struct {
 	Store    store.Store
 	Identity *Identity
-	// RegionKey derives a region's key for natural keys. Default: none is sent
-	// here, and the device gets it with its first exchange.
-	RegionKey func(syncproto.Region) []byte
 }
 
 // redemption is a request in the form that is acted on.
@@ -166,7 +163,7 @@ func (e *Enroller) Redeem(ctx context.Context, r EnrolRequest, now int64) (Enrol
 	if err != nil {
 		return EnrolReply{}, err
 	}
-	return e.reply(dev, officer, now), nil
+	return e.reply(dev, officer, now)
 }
 
 // redeem runs in a step: when it returns an error the code stays unused.
@@ -219,20 +216,20 @@ func redeem(tx store.Tx, d redemption, now int64) (store.Device, store.Officer, 
 	return dev, officer, nil
 }
 
-func (e *Enroller) reply(dev store.Device, officer store.Officer, now int64) EnrolReply {
+func (e *Enroller) reply(dev store.Device, officer store.Officer, now int64) (EnrolReply, error) {
 	r := EnrolReply{
 		Device: dev.ID, ServerID: e.Identity.ServerID, ReceiptKeys: e.Identity.ReceiptKeys(),
 		Officer: officer.ID, OfficerName: officer.Name, Agency: dev.Agency, Role: dev.Role,
 		GrantsVersion: dev.GrantsVersion, Grants: []EnrolGrant{}, ServerTime: now,
 	}
 	for _, g := range dev.Grants {
-		x := EnrolGrant{Region: g.Region, Classes: g.Classes, Until: g.Until}
-		if e.RegionKey != nil {
-			x.Key = b64.EncodeToString(e.RegionKey(g.Region))
+		key, err := syncproto.DeriveRegionKey(e.Identity.ProjectKey, g.Region)
+		if err != nil {
+			return r, fmt.Errorf("derive the key of a region: %w", err)
 		}
-		r.Grants = append(r.Grants, x)
+		r.Grants = append(r.Grants, EnrolGrant{Region: g.Region, Classes: g.Classes, Until: g.Until, Key: b64.EncodeToString(key[:])})
 	}
-	return r
+	return r, nil
 }
 
 // ReceiptKeys returns the keys that a device verifies receipts and wipe orders

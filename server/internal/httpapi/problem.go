@@ -49,7 +49,7 @@ func refusal(err error) (syncproto.Code, string) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return syncproto.CodeNotFound, ""
-	case errors.Is(err, store.ErrBusy):
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed):
 		return syncproto.CodeUnavailable, "the store is busy"
 	case errors.Is(err, store.ErrFull):
 		return syncproto.CodeUnavailable, "the store has no space left"
