@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"iter"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -18,6 +17,7 @@ const (
 	PathOf     = "$of"      // on a companion record: the id of the record it belongs to
 	PathSchema = "$schema"  // the version of the pack that the writer used
 	PathSame   = "$same_as" // ids of records about the same thing
+	PathPurge  = "$purge"   // on an erased record: {by, reason}
 )
 
 // IsReserved reports whether the path is one of the record's own ($…), which
@@ -28,19 +28,34 @@ func IsReserved(path string) bool { return path != "" && path[0] == '$' }
 // empty, longer than [MaxPathBytes], of more than [MaxPathSegments] segments,
 // with an empty segment, not NFC, or with a control character.
 func CheckPath(path string) error {
-	switch {
-	case path == "" || len(path) > MaxPathBytes:
+	if path == "" || len(path) > MaxPathBytes {
 		return Errorf(CodeBadPath, "path of %d bytes, 1 to %d allowed", len(path), MaxPathBytes)
+	}
+	segments, ascii, prev := 1, true, byte('/')
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			ascii = false
+		case c < 0x20 || c == 0x7f:
+			return Errorf(CodeBadPath, "path has a control character")
+		case c == '/' && prev == '/':
+			return Errorf(CodeBadPath, "path has an empty segment")
+		case c == '/':
+			segments++
+		}
+		prev = c
+	}
+	switch {
+	case prev == '/':
+		return Errorf(CodeBadPath, "path has an empty segment")
+	case segments > MaxPathSegments:
+		return Errorf(CodeBadPath, "path has more than %d segments", MaxPathSegments)
+	case ascii: // most are
 	case !utf8.ValidString(path):
 		return Errorf(CodeInvalidUTF8, "path is not valid UTF-8")
 	case !norm.NFC.IsNormalString(path):
 		return Errorf(CodeBadPath, "path is not in Unicode NFC")
-	case path[0] == '/' || path[len(path)-1] == '/' || strings.Contains(path, "//"):
-		return Errorf(CodeBadPath, "path has an empty segment")
-	case strings.Count(path, "/") >= MaxPathSegments:
-		return Errorf(CodeBadPath, "path has more than %d segments", MaxPathSegments)
-	case strings.ContainsFunc(path, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return Errorf(CodeBadPath, "path has a control character")
 	}
 	return nil
 }
