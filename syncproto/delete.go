@@ -95,13 +95,14 @@ func (r Record) lifeAt(del, prefix string) Life {
 }
 
 // Purge erases the record's content for ever (4.11): the floor rises to the
-// context, every register but the reserved ones goes, and a tombstone is
-// written. Only the server purges.
-func Purge(r Record, m Minter, nowMillis int64) (Record, Minter, []Mint, error) {
+// context, every register but the reserved ones goes, and a tombstone and the
+// note, which says by whom and why, are written. Only the server purges.
+func Purge(r Record, m Minter, nowMillis int64, note Value) (Record, Minter, []Mint, error) {
 	seen := r.ctx
 	r.floor = r.floor.Join(r.ctx)
 	r.fields = slices.DeleteFunc(slices.Clone(r.fields), func(f Field) bool { return !IsReserved(f.Path) })
-	r, m, mints, _, err := m.Write(r, 0, nowMillis, Write{PathDel, Deletion{Deleted: true, Seen: seen}.Value()})
+	r, m, mints, _, err := m.Write(r, 0, nowMillis, 
+		Write{PathDel, Deletion{Deleted: true, Seen: seen}.Value()}, Write{PathPurge, note})
 	return r, m, mints, err
 }
 

@@ -1,0 +1,552 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/wire"
+)
+
+func get(t *testing.T, d *device, id syncproto.RecordID, path string) string {
+	t.Helper()
+	v, ok := d.records[id].Get(path)
+	if !ok {
+		return ""
+	}
+	s, _ := v.Text()
+	return s
+}
+
+func held(r reply, d *device) uint64 {
+	for _, h := range r.receipt.GetHeld() {
+		if h.GetReplica() == uint64(d.minter.Replica()) {
+			return h.GetN()
+		}
+	}
+	return 0
+}
+
+func TestAPushIsHeldAndReachesTheOthers(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24"))
+	id := a.create(1, "35.24.14", "name", "Kos Bu Tini")
+	r := a.sync()
+	if r.receipt == nil || r.receipt.GetCount() != 1 || len(r.receipt.GetExceptions()) != 0 {
+		t.Fatalf("receipt = %v, want one item and no exception", r.receipt)
+	}
+	if got := held(r, a); got != 3 {
+		t.Errorf("receipt holds %d writes, want 3", got)
+	}
+	if len(r.delivery) != 0 {
+		t.Errorf("the device got its own change back: %v", r.delivery)
+	}
+	b.sync()
+	if got := get(t, b, id, "name"); got != "Kos Bu Tini" {
+		t.Errorf("b sees name %q", got)
+	}
+	if !b.records[id].Equal(a.records[id]) {
+		t.Error("a and b differ")
+	}
+	s.check()
+}
+
+func TestAnIdleExchangeWritesNothingAndHasNoWitness(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	r := a.sync()
+	if r.begin.GetWitness() != nil || r.begin.GetReceipt() != nil || len(r.feed) != 0 {
+		t.Errorf("idle reply = %v, feed %v", r.begin, r.feed)
+	}
+}
+
+func TestConcurrentEditsOfOneFieldBothStay(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "x", "rooms", "4")
+	a.sync()
+	b.sync()
+	a.set(id, "rooms", "6")
+	b.set(id, "rooms", "8")
+	b.set(id, "name", "y")
+	a.sync()
+	b.sync()
+	a.sync()
+	for _, d := range []*device{a, b} {
+		f, _ := d.records[id].Field("rooms")
+		if len(f.Siblings) != 2 {
+			t.Errorf("%s sees %d siblings of rooms, want 2", d.id, len(f.Siblings))
+		}
+		if got := get(t, d, id, "name"); got != "y" {
+			t.Errorf("%s sees name %q, want y", d.id, got)
+		}
+	}
+	a.set(id, "rooms", "7")
+	a.sync()
+	b.sync()
+	if f, _ := b.records[id].Field("rooms"); len(f.Siblings) != 1 || f.Siblings[0].Value.JSON() != `"7"` {
+		t.Errorf("after the resolution b sees %v", f.Siblings)
+	}
+	s.check()
+}
+
+func TestALostReplyIsResentWithoutASecondChange(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "x")
+	open, batches, _, _ := a.request()
+	if r := a.send(open, batches); r.refusal != nil || r.sum.Applied != 1 {
+		t.Fatalf("first push: %v, %v", r.sum, r.refusal)
+	}
+	r := a.exchange() // the reply was lost: the device knows nothing
+	if r.refusal != nil || r.begin.GetStatus() != wire.Status_STATUS_CHAIN {
+		t.Fatalf("resend: status %v, %v; want CHAIN", r.begin.GetStatus(), r.refusal)
+	}
+	r = a.sync()
+	if held(r, a) != 3 {
+		t.Errorf("held = %d, want 3", held(r, a))
+	}
+	b.sync()
+	if seq := b.cursors["35.24.14"]; seq != 1 {
+		t.Errorf("the scope is at %d after a resend, want 1", seq)
+	}
+	s.check()
+}
+
+func TestOverwrittenWritesReachTheJournalAndTheChain(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "first")
+	a.set(id, "name", "second")
+	a.set(id, "name", "third")
+	r := a.sync()
+	if held(r, a) != 5 {
+		t.Errorf("held = %d, want all 5 writes", held(r, a))
+	}
+	s.check()
+}
+
+func TestAChainWithAGapIsHeldOnlyUpToIt(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "first")
+	a.set(id, "name", "second")
+	past := a.history
+	a.history = nil // withheld
+	if r := a.sync(); held(r, a) != 2 {
+		t.Errorf("held = %d with write 3 withheld, want 2", held(r, a))
+	}
+	a.history = past
+	if r := a.sync(); held(r, a) != 4 {
+		t.Errorf("held = %d after the gap was filled, want 4", held(r, a))
+	}
+	s.check()
+}
+
+func TestAChainThatContradictsTheClaimIsNotVouchedFor(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "first")
+	a.set(id, "name", "second")
+	a.history[0].Value = syncproto.MustValue("something else")
+	a.history[0].Step = syncproto.Step(id, "name", a.history[0].Dot, a.history[0].HLC, a.history[0].Value)
+	r := a.sync()
+	if len(r.receipt.GetHeld()) != 0 {
+		t.Errorf("receipt vouches for %v", r.receipt.GetHeld())
+	}
+}
+
+func TestAMovedRecordLeavesAndEnters(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24"))
+	near, far := s.device("near", grant("35.24.14")), s.device("far", grant("35.24.15"))
+	id := a.create(1, "35.24.14", "name", "x")
+	companion := syncproto.CompanionID(id, syncproto.ClassTask)
+	a.write(companion, syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue("site")},
+		syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14/T")},
+		syncproto.Write{Path: syncproto.PathOf, Value: syncproto.MustValue(id.String())},
+		syncproto.Write{Path: "owner_name", Value: syncproto.MustValue("Bu Tini")})
+	push(t, a, companion)
+	a.sync()
+	near.sync()
+	far.sync()
+	if near.records[id].IsZero() || near.records[companion].IsZero() || !far.records[id].IsZero() {
+		t.Fatal("before the move: near must hold both, far none")
+	}
+	near.set(id, "name", "edited before I knew")
+	a.set(id, syncproto.PathScope, "35.24.15")
+	a.sync()
+	a.sync()
+	far.sync()
+	if far.records[id].IsZero() || far.records[companion].IsZero() {
+		t.Error("after the move far must hold the record and its companion")
+	}
+	near.sync()
+	near.sync()
+	if !near.records[id].IsZero() || !near.records[companion].IsZero() {
+		t.Error("after the move near must hold neither")
+	}
+	far.sync()
+	a.sync()
+	if got := get(t, far, id, "name"); got != "edited before I knew" {
+		t.Errorf("the edit of an officer who lost sight of the record is lost: %q", got)
+	}
+	if !far.records[id].Equal(a.records[id]) || !far.records[companion].Equal(a.records[companion]) {
+		t.Error("a and far differ")
+	}
+	s.check()
+}
+
+// push makes the device send a record that dirty does not list.
+func push(t *testing.T, d *device, id syncproto.RecordID) {
+	t.Helper()
+	d.rejectBatch = func(b *wire.Batch) {
+		enc := wire.NewEncoder(syncproto.HLCFromMillis(d.s.now))
+		var items []*wire.Item
+		for _, x := range append(d.dirty(), id) {
+			items = append(items, &wire.Item{Scope: enc.Scope(d.records[x].Home()), Delta: enc.Delta(d.records[x].Full())})
+		}
+		b.Items, b.Tables = items, enc.Tables()
+		d.rejectBatch = nil
+		d.acked[id] = d.records[id].Context()
+	}
+}
+
+func TestARecordOutsideTheScopeGoesToTheInboxAndCanBeReleased(t *testing.T) {
+	s := newSite(t)
+	palang := s.device("palang", grant("35.23.18"))
+	lamongan := s.device("lamongan", grant("35.24"))
+	id := palang.create(1, "35.24.07", "name", "Tambak Rekaan Jaya")
+	r := palang.sync()
+	if len(r.begin.GetOutcomes()) != 1 || r.begin.GetOutcomes()[0].GetResult() != wire.Result_RESULT_QUARANTINED || r.begin.GetOutcomes()[0].GetCode() != string(syncproto.CodeScopeDenied) {
+		t.Fatalf("outcomes = %v", r.begin.GetOutcomes())
+	}
+	if held(r, palang) != 3 {
+		t.Errorf("held = %d: quarantined writes are held too", held(r, palang))
+	}
+	lamongan.sync()
+	if !lamongan.records[id].IsZero() {
+		t.Fatal("a quarantined record is in the feed")
+	}
+	inbox := s.inbox("35.24")
+	if len(inbox) != 1 || len(inbox[0].Raw) == 0 {
+		t.Fatalf("inbox of 35.24 = %v", inbox)
+	}
+	if err := s.engine.Release(t.Context(), actor, inbox[0].Key, "milik Lamongan", s.now); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine.Release(t.Context(), actor, inbox[0].Key, "lagi", s.now); err == nil {
+		t.Error("a message can be released twice")
+	}
+	lamongan.sync()
+	if got := get(t, lamongan, id, "name"); got != "Tambak Rekaan Jaya" {
+		t.Errorf("after the release lamongan sees %q", got)
+	}
+	palang.refetch = append(palang.refetch, id)
+	palang.sync()
+	if !palang.records[id].IsZero() {
+		t.Error("palang still holds a record that is not its own")
+	}
+	s.check()
+}
+
+func TestAPoisonRecordDoesNotStopTheOthers(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	for n := range 500 {
+		a.create(n, "35.24.14", "name", fmt.Sprintf("site %d", n))
+	}
+	a.rejectBatch = func(batch *wire.Batch) {
+		batch.Items[250].Delta.Value[0] = "\"\xff\""
+	}
+	r := a.sync()
+	if r.sum.Applied != 499 || r.sum.Quarantined != 1 {
+		t.Fatalf("applied %d, quarantined %d; want 499 and 1", r.sum.Applied, r.sum.Quarantined)
+	}
+	if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetItem() != 250 || o[0].GetCode() != string(syncproto.CodeInvalidUTF8) {
+		t.Errorf("outcomes = %v", o)
+	}
+	if got := s.inbox(""); len(got) != 1 || len(got[0].Raw) == 0 {
+		t.Errorf("inbox = %v", got)
+	}
+	b.sync()
+	if len(b.records) != 499 {
+		t.Errorf("b holds %d records, want 499", len(b.records))
+	}
+	s.check()
+}
+
+func TestWritesInAnothersNameAreKeptAside(t *testing.T) {
+	for name, forge := range map[string]func(a, b *device, id syncproto.RecordID, batch *wire.Batch){
+		"a value of another replica": func(a, b *device, _ syncproto.RecordID, batch *wire.Batch) {
+			batch.Tables.Replicas[0] = uint64(b.minter.Replica())
+		},
+		"a context that claims to have seen more of another": func(_, b *device, _ syncproto.RecordID, batch *wire.Batch) {
+			batch.Tables.Replicas = append(batch.Tables.Replicas, uint64(b.minter.Replica()))
+			ctx := batch.Items[0].Delta.Ctx
+			i := uint32(len(batch.Tables.Replicas) - 1)
+			if b.minter.Replica() < syncproto.ReplicaID(batch.Tables.Replicas[0]) {
+				ctx.Replica, ctx.N = append([]uint32{i}, ctx.Replica...), append([]uint64{1000}, ctx.N...)
+			} else {
+				ctx.Replica, ctx.N = append(ctx.Replica, i), append(ctx.N, 1000)
+			}
+		},
+		"a floor": func(_, _ *device, _ syncproto.RecordID, batch *wire.Batch) {
+			batch.Items[0].Delta.Floor = batch.Items[0].Delta.Ctx
+		},
+		"a counter beyond the claim": func(_, _ *device, _ syncproto.RecordID, batch *wire.Batch) {
+			batch.Items[0].Delta.Ctx.N[0] += 5
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+			id := a.create(1, "35.24.14", "name", "x")
+			a.rejectBatch = func(batch *wire.Batch) { forge(a, b, id, batch) }
+			r := a.sync()
+			if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetCode() != string(syncproto.CodeForgedDot) {
+				t.Fatalf("outcomes = %v, want forged_dot", o)
+			}
+			if len(s.inbox("")) != 1 {
+				t.Error("the bytes were not kept")
+			}
+			b.sync()
+			if !b.records[id].IsZero() {
+				t.Error("the forgery is in the feed")
+			}
+		})
+	}
+}
+
+func TestNobodyWritesIntoARecordThatHeNeverCouldSee(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.23.18"))
+	id := a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	for _, writes := range [][]syncproto.Write{
+		{{Path: "name", Value: syncproto.MustValue("blind")}},
+		{{Path: syncproto.PathScope, Value: syncproto.MustValue("35.23.18")}},
+	} {
+		delete(b.records, id)
+		b.homes[id] = "35.23.18" // it says that it had the record at home
+		b.write(id, writes...)
+		r := b.sync()
+		if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetCode() != string(syncproto.CodeScopeDenied) {
+			t.Fatalf("outcomes = %v, want scope_denied", o)
+		}
+		if len(r.delivery) > 0 {
+			t.Error("the record was delivered")
+		}
+	}
+	a.sync()
+	if got := get(t, a, id, "name"); got != "x" || a.records[id].Home() != "35.24.14" {
+		t.Errorf("a sees %q at %s", got, a.records[id].Home())
+	}
+	s.check()
+}
+
+func TestPurgedContentIsGoneAndNothingRevivesIt(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.07")), s.device("b", grant("35.24.07"))
+	id := a.create(1, "35.24.07", "surname", "OKORO")
+	a.sync()
+	b.sync()
+	if err := s.engine.Purge(t.Context(), actor, id, "retensi", s.now); err != nil {
+		t.Fatal(err)
+	}
+	b.sync()
+	if f, ok := b.records[id].Field("surname"); ok {
+		t.Errorf("b still shows %v", f)
+	}
+	a.set(id, "surname", "OKORO CHIDI")
+	r := a.exchange()
+	if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetResult() != wire.Result_RESULT_PURGED {
+		t.Fatalf("outcomes = %v, want purged", o)
+	}
+	if held(r, a) != 4 {
+		t.Errorf("held = %d: the trace of the refused write is missing", held(r, a))
+	}
+	if s.contains("OKORO") {
+		t.Error("the store still has the erased name")
+	}
+	s.check()
+}
+
+func TestARolledBackStoreIsNoticedAndHealed(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "old")
+	a.sync()
+	b.sync()
+	s.backup()
+	id := a.create(2, "35.24.14", "name", "new")
+	a.sync()
+	b.sync()
+	delete(a.records, id) // the author's phone is gone
+	s.restore()
+	r := b.exchange()
+	if r.refusal != nil || r.begin.GetStatus() != wire.Status_STATUS_EPOCH {
+		t.Fatalf("after the rollback: %v, %v; want EPOCH", r.begin.GetStatus(), r.refusal)
+	}
+	b.sync()
+	c := s.device("c", grant("35.24.14"))
+	c.sync()
+	if got := get(t, c, id, "name"); got != "new" {
+		t.Errorf("c sees %q: what b held did not come back", got)
+	}
+	s.check()
+}
+
+func TestAnInventedWitnessDoesNotChangeTheEpoch(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	a.witness = &wire.Witness{N: a.witness.GetN() + 7, Stamp: make([]byte, 16)}
+	if r := a.exchange(); !errors.Is(r.refusal, syncproto.CodeClaimInvalid) {
+		t.Errorf("refusal = %v, want claim_invalid", r.refusal)
+	}
+}
+
+func TestWorkDoneBeforeAReassignmentIsAccepted(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.sync()
+	id := a.create(1, "35.24.14", "name", "x")
+	a.regrant(grant("35.23.18"))
+	r := a.exchange()
+	if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetResult() != wire.Result_RESULT_APPLIED || !o[0].GetHidden() {
+		t.Fatalf("outcomes = %v, want applied and hidden", o)
+	}
+	if !a.records[id].IsZero() {
+		t.Error("the device keeps a record that it may no longer see")
+	}
+	a.create(2, "35.24.14", "name", "too late") // it knows the new grants now
+	if r := a.exchange(); r.sum.Quarantined != 1 {
+		t.Errorf("a write after the reassignment: %+v, want one quarantined", r.sum)
+	}
+	s.check()
+}
+
+func TestAWriteFromTheFutureIsFlaggedAndItsAuthorIsTold(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.22.15")), s.device("b", grant("35.22.15"))
+	s.now += 24 * 3600 * 1000
+	id := a.create(1, "35.22.15", "desa", "35.22.15.1005")
+	s.now -= 24 * 3600 * 1000
+	a.sync()
+	b.sync()
+	for _, d := range []*device{a, b} {
+		if f, _ := d.records[id].Field("desa"); len(f.Siblings) == 0 || !f.Siblings[0].Suspect {
+			t.Errorf("%s does not see the flag", d.id)
+		}
+	}
+	b.set(id, "desa", "35.22.28.2004")
+	b.sync()
+	a.sync()
+	if got := get(t, a, id, "desa"); got != "35.22.28.2004" {
+		t.Errorf("a sees %q: the causally later edit must win whatever the clocks say", got)
+	}
+	s.check()
+}
+
+func TestStatesThatContradictEachOtherAreRepairedWithoutLoss(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	b.sync()
+	// A phone whose fence failed: it uses its next counter twice.
+	fork := a.minter
+	a.set(id, "name", "told to the server")
+	a.sync()
+	a.minter, a.confirmed, a.confirmedHead = fork, fork.N(), fork.Head()
+	rec := b.records[id]
+	a.records[id], a.acked[id] = rec, rec.Context()
+	a.set(id, "name", "told to nobody yet")
+	r := a.exchange()
+	if r.begin.GetStatus() != wire.Status_STATUS_CHAIN {
+		t.Fatalf("status = %v, want CHAIN: the chain is the first net", r.begin.GetStatus())
+	}
+	// The phone ignores the proof of its fork and goes on; the tripwire is the last net.
+	a.minter = syncproto.ResumeMinter(fork.Replica(), a.minter.N(), a.confirmedHead, a.minter.Clock())
+	r = a.exchange()
+	if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetResult() != wire.Result_RESULT_REPAIR {
+		t.Fatalf("outcomes = %v, want repair", o)
+	}
+	a.sync()
+	b.sync()
+	f, _ := b.records[id].Field("name")
+	values := map[string]bool{}
+	for _, x := range f.Siblings {
+		values[x.Value.JSON()] = true
+	}
+	if !values[`"told to the server"`] || !values[`"told to nobody yet"`] {
+		t.Errorf("b sees %v, want both", values)
+	}
+	s.check()
+}
+
+func TestAskingForWhatIsMissingGivesTheFullState(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	b.sync()
+	delete(b.records, id)
+	delete(b.acked, id)
+	a.set(id, "name", "y")
+	a.sync()
+	b.sync() // gets a delta it can't apply
+	b.sync() // asks by id
+	if got := get(t, b, id, "name"); got != "y" {
+		t.Errorf("b sees %q", got)
+	}
+}
+
+func TestRequestsThatNoHonestDeviceSendsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		open  func(*device, *wire.Open)
+		batch func(*wire.Batch)
+		code  syncproto.Code
+	}{
+		"another version":             {open: func(_ *device, o *wire.Open) { o.Version = 9 }, code: syncproto.CodeUnsupportedVersion},
+		"a short nonce":               {open: func(_ *device, o *wire.Open) { o.Nonce = o.Nonce[:8] }, code: syncproto.CodeMalformed},
+		"someone else's replica":      {open: func(_ *device, o *wire.Open) { o.Claims[0].Replica++ }, code: syncproto.CodeReplicaNotYours},
+		"a changed claim":             {open: func(_ *device, o *wire.Open) { o.Claims[0].N++ }, code: syncproto.CodeClaimInvalid},
+		"a claim of another exchange": {open: func(_ *device, o *wire.Open) { o.Nonce[0]++ }, code: syncproto.CodeClaimInvalid},
+		"a cursor of no scope":        {open: func(_ *device, o *wire.Open) { o.Cursors = []*wire.Cursor{{Scope: "x"}} }, code: syncproto.CodeBadScope},
+		"a counter that jumps": {open: func(d *device, o *wire.Open) {
+			o.Claims[0].N += syncproto.MaxCounterJump + 1
+			d.sign(o)
+		}, code: syncproto.CodeCounterJump},
+		"a batch that names a record twice": {batch: func(b *wire.Batch) { b.Items = append(b.Items, b.Items[0]) }, code: syncproto.CodeMalformed},
+		"past writes beyond the claim": {batch: func(b *wire.Batch) {
+			b.History = []*wire.History{{Replica: 0, N: 1 << 40, Step: make([]byte, 32)}}
+		}, code: syncproto.CodeForgedDot},
+		"too many items": {batch: func(b *wire.Batch) { b.Items = make([]*wire.Item, syncproto.MaxBatchItems+1) }, code: syncproto.CodeTooMany},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			a := s.device("a", grant("35.24.14"))
+			id := a.create(1, "35.24.14", "name", "x")
+			a.rejectBatch = c.batch
+			if c.open != nil {
+				a.rejectOpen = func(o *wire.Open) { c.open(a, o) }
+			}
+			if r := a.exchange(); !errors.Is(r.refusal, c.code) {
+				t.Fatalf("refusal = %v, want %s", r.refusal, c.code)
+			}
+			a.rejectBatch, a.rejectOpen = nil, nil
+			a.sync()
+			b := s.device("b", grant("35.24.14"))
+			b.sync()
+			if get(t, b, id, "name") != "x" {
+				t.Error("the honest resend was not taken")
+			}
+		})
+	}
+}
