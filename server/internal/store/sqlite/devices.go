@@ -154,15 +154,18 @@ func (t *tx) DropSteps(device string, replica syncproto.ReplicaID, upTo uint64) 
 
 // Witnesses implements [store.DeviceTx].
 func (t *tx) Witnesses(device string) ([]store.Witness, error) {
-	scope, err := t.device(device)
-	if err != nil {
+	if _, err := t.device(device); err != nil {
 		return nil, err
 	}
-	return collect(&t.session, func(c *cursor) store.Witness {
+	return t.session.witnesses(device)
+}
+
+func (s *session) witnesses(device string) ([]store.Witness, error) {
+	return collect(s, func(c *cursor) store.Witness {
 		w := store.Witness{N: c.uint(0)}
 		c.fixed(1, w.Stamp[:])
 		return w
-	}, `SELECT n, stamp FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, scope, int64(store.KeepWitnesses))
+	}, `SELECT n, stamp FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(store.KeepWitnesses))
 }
 
 // PutWitness implements [store.DeviceTx].

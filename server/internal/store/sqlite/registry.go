@@ -90,7 +90,14 @@ func (s *session) DeviceStatus(id string) (store.DeviceStatus, error) {
 	if err != nil {
 		return store.DeviceStatus{}, err
 	}
-	return s.status(d)
+	st, err := s.status(d)
+	if err != nil {
+		return store.DeviceStatus{}, err
+	}
+	if st.Witnesses, err = s.witnesses(id); err != nil {
+		return store.DeviceStatus{}, fmt.Errorf("witnesses of device %q: %w", id, err)
+	}
+	return st, nil
 }
 
 func (s *session) status(d store.Device) (store.DeviceStatus, error) {
