@@ -1328,6 +1328,7 @@ type Begin struct {
 	Receipt       *Receipt               `protobuf:"bytes,12,opt,name=receipt" json:"receipt,omitempty"`                             // present iff something was pushed
 	Tables        *Tables                `protobuf:"bytes,13,opt,name=tables" json:"tables,omitempty"`                               // for outcomes
 	FeedEntries   uint64                 `protobuf:"varint,14,opt,name=feed_entries,json=feedEntries" json:"feed_entries,omitempty"` // about how many entries follow, for a progress bar
+	Authors       []*Author              `protobuf:"bytes,15,rep,name=authors" json:"authors,omitempty"`                             // of replicas in the outcomes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1460,6 +1461,74 @@ func (x *Begin) GetFeedEntries() uint64 {
 	return 0
 }
 
+func (x *Begin) GetAuthors() []*Author {
+	if x != nil {
+		return x.Authors
+	}
+	return nil
+}
+
+// Author says who writes under a replica id, for people who decide a conflict.
+type Author struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replica       uint64                 `protobuf:"fixed64,1,opt,name=replica" json:"replica,omitempty"`
+	Officer       string                 `protobuf:"bytes,2,opt,name=officer" json:"officer,omitempty"`
+	Agency        string                 `protobuf:"bytes,3,opt,name=agency" json:"agency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Author) Reset() {
+	*x = Author{}
+	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Author) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Author) ProtoMessage() {}
+
+func (x *Author) ProtoReflect() protoreflect.Message {
+	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Author.ProtoReflect.Descriptor instead.
+func (*Author) Descriptor() ([]byte, []int) {
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Author) GetReplica() uint64 {
+	if x != nil {
+		return x.Replica
+	}
+	return 0
+}
+
+func (x *Author) GetOfficer() string {
+	if x != nil {
+		return x.Officer
+	}
+	return ""
+}
+
+func (x *Author) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region" json:"region,omitempty"`
@@ -1472,7 +1541,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1553,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[16]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1566,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{16}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Grant) GetRegion() string {
@@ -1543,7 +1612,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1624,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[17]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1637,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{17}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Outcome) GetBatch() uint32 {
@@ -1632,7 +1701,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1713,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[18]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1726,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{18}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Receipt) GetBody() []byte {
@@ -1699,7 +1768,7 @@ type ReceiptBody struct {
 
 func (x *ReceiptBody) Reset() {
 	*x = ReceiptBody{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1780,7 @@ func (x *ReceiptBody) String() string {
 func (*ReceiptBody) ProtoMessage() {}
 
 func (x *ReceiptBody) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[19]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1793,7 @@ func (x *ReceiptBody) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptBody.ProtoReflect.Descriptor instead.
 func (*ReceiptBody) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{19}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReceiptBody) GetServer() string {
@@ -1808,7 +1877,7 @@ type Exception struct {
 
 func (x *Exception) Reset() {
 	*x = Exception{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1889,7 @@ func (x *Exception) String() string {
 func (*Exception) ProtoMessage() {}
 
 func (x *Exception) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[20]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1902,7 @@ func (x *Exception) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exception.ProtoReflect.Descriptor instead.
 func (*Exception) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{20}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Exception) GetIndex() uint32 {
@@ -1867,7 +1936,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +1948,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[21]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +1961,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{21}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Attachment) GetSha256() []byte {
@@ -1915,13 +1984,14 @@ type Feed struct {
 	Tables        *Tables                `protobuf:"bytes,1,opt,name=tables" json:"tables,omitempty"`
 	Entries       []*Entry               `protobuf:"bytes,2,rep,name=entries" json:"entries,omitempty"`
 	Cursors       []*Cursor              `protobuf:"bytes,3,rep,name=cursors" json:"cursors,omitempty"`
+	Authors       []*Author              `protobuf:"bytes,4,rep,name=authors" json:"authors,omitempty"` // of replicas in the entries, each once in a response
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Feed) Reset() {
 	*x = Feed{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2003,7 @@ func (x *Feed) String() string {
 func (*Feed) ProtoMessage() {}
 
 func (x *Feed) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[22]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2016,7 @@ func (x *Feed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feed.ProtoReflect.Descriptor instead.
 func (*Feed) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{22}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Feed) GetTables() *Tables {
@@ -1970,6 +2040,13 @@ func (x *Feed) GetCursors() []*Cursor {
 	return nil
 }
 
+func (x *Feed) GetAuthors() []*Author {
+	if x != nil {
+		return x.Authors
+	}
+	return nil
+}
+
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Scope uint32                 `protobuf:"varint,1,opt,name=scope" json:"scope,omitempty"` // index into Tables.scopes: the home of the state sent
@@ -1985,7 +2062,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2074,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[23]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2087,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{23}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Entry) GetScope() uint32 {
@@ -2088,7 +2165,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2177,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[24]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2190,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{24}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Left) GetId() []byte {
@@ -2150,7 +2227,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2239,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[25]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2252,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{25}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Verdict) GetId() []byte {
@@ -2215,7 +2292,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2304,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[26]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2317,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{26}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *End) GetMore() bool {
@@ -2263,7 +2340,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2352,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2365,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *State) GetTables() *Tables {
@@ -2331,7 +2408,7 @@ type ChangeRow struct {
 
 func (x *ChangeRow) Reset() {
 	*x = ChangeRow{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2420,7 @@ func (x *ChangeRow) String() string {
 func (*ChangeRow) ProtoMessage() {}
 
 func (x *ChangeRow) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2433,7 @@ func (x *ChangeRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRow.ProtoReflect.Descriptor instead.
 func (*ChangeRow) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChangeRow) GetTables() *Tables {
@@ -2474,7 +2551,7 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x05Batch\x12/\n" +
 	"\x06tables\x18\x01 \x01(\v2\x17.sambang.sync.v1.TablesR\x06tables\x12+\n" +
 	"\x05items\x18\x02 \x03(\v2\x15.sambang.sync.v1.ItemR\x05items\x122\n" +
-	"\ahistory\x18\x03 \x03(\v2\x18.sambang.sync.v1.HistoryR\ahistory\"\xc2\x04\n" +
+	"\ahistory\x18\x03 \x03(\v2\x18.sambang.sync.v1.HistoryR\ahistory\"\xf5\x04\n" +
 	"\x05Begin\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1f\n" +
@@ -2491,7 +2568,12 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\boutcomes\x18\v \x03(\v2\x18.sambang.sync.v1.OutcomeR\boutcomes\x122\n" +
 	"\areceipt\x18\f \x01(\v2\x18.sambang.sync.v1.ReceiptR\areceipt\x12/\n" +
 	"\x06tables\x18\r \x01(\v2\x17.sambang.sync.v1.TablesR\x06tables\x12!\n" +
-	"\ffeed_entries\x18\x0e \x01(\x04R\vfeedEntries\"a\n" +
+	"\ffeed_entries\x18\x0e \x01(\x04R\vfeedEntries\x121\n" +
+	"\aauthors\x18\x0f \x03(\v2\x17.sambang.sync.v1.AuthorR\aauthors\"T\n" +
+	"\x06Author\x12\x18\n" +
+	"\areplica\x18\x01 \x01(\x06R\areplica\x12\x18\n" +
+	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x16\n" +
+	"\x06agency\x18\x03 \x01(\tR\x06agency\"a\n" +
 	"\x05Grant\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x18\n" +
 	"\aclasses\x18\x02 \x03(\tR\aclasses\x12\x14\n" +
@@ -2530,11 +2612,12 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\n" +
 	"Attachment\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\fR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x04R\x04size\"\x9c\x01\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"\xcf\x01\n" +
 	"\x04Feed\x12/\n" +
 	"\x06tables\x18\x01 \x01(\v2\x17.sambang.sync.v1.TablesR\x06tables\x120\n" +
 	"\aentries\x18\x02 \x03(\v2\x16.sambang.sync.v1.EntryR\aentries\x121\n" +
-	"\acursors\x18\x03 \x03(\v2\x17.sambang.sync.v1.CursorR\acursors\"\xb9\x01\n" +
+	"\acursors\x18\x03 \x03(\v2\x17.sambang.sync.v1.CursorR\acursors\x121\n" +
+	"\aauthors\x18\x04 \x03(\v2\x17.sambang.sync.v1.AuthorR\aauthors\"\xb9\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\rR\x05scope\x12.\n" +
 	"\x05delta\x18\x02 \x01(\v2\x16.sambang.sync.v1.DeltaH\x00R\x05delta\x12+\n" +
@@ -2587,7 +2670,7 @@ func file_syncproto_wire_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_syncproto_wire_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_syncproto_wire_sync_proto_goTypes = []any{
 	(Status)(0),           // 0: sambang.sync.v1.Status
 	(Result)(0),           // 1: sambang.sync.v1.Result
@@ -2607,26 +2690,27 @@ var file_syncproto_wire_sync_proto_goTypes = []any{
 	(*History)(nil),       // 15: sambang.sync.v1.History
 	(*Batch)(nil),         // 16: sambang.sync.v1.Batch
 	(*Begin)(nil),         // 17: sambang.sync.v1.Begin
-	(*Grant)(nil),         // 18: sambang.sync.v1.Grant
-	(*Outcome)(nil),       // 19: sambang.sync.v1.Outcome
-	(*Receipt)(nil),       // 20: sambang.sync.v1.Receipt
-	(*ReceiptBody)(nil),   // 21: sambang.sync.v1.ReceiptBody
-	(*Exception)(nil),     // 22: sambang.sync.v1.Exception
-	(*Attachment)(nil),    // 23: sambang.sync.v1.Attachment
-	(*Feed)(nil),          // 24: sambang.sync.v1.Feed
-	(*Entry)(nil),         // 25: sambang.sync.v1.Entry
-	(*Left)(nil),          // 26: sambang.sync.v1.Left
-	(*Verdict)(nil),       // 27: sambang.sync.v1.Verdict
-	(*End)(nil),           // 28: sambang.sync.v1.End
-	(*State)(nil),         // 29: sambang.sync.v1.State
-	(*ChangeRow)(nil),     // 30: sambang.sync.v1.ChangeRow
+	(*Author)(nil),        // 18: sambang.sync.v1.Author
+	(*Grant)(nil),         // 19: sambang.sync.v1.Grant
+	(*Outcome)(nil),       // 20: sambang.sync.v1.Outcome
+	(*Receipt)(nil),       // 21: sambang.sync.v1.Receipt
+	(*ReceiptBody)(nil),   // 22: sambang.sync.v1.ReceiptBody
+	(*Exception)(nil),     // 23: sambang.sync.v1.Exception
+	(*Attachment)(nil),    // 24: sambang.sync.v1.Attachment
+	(*Feed)(nil),          // 25: sambang.sync.v1.Feed
+	(*Entry)(nil),         // 26: sambang.sync.v1.Entry
+	(*Left)(nil),          // 27: sambang.sync.v1.Left
+	(*Verdict)(nil),       // 28: sambang.sync.v1.Verdict
+	(*End)(nil),           // 29: sambang.sync.v1.End
+	(*State)(nil),         // 30: sambang.sync.v1.State
+	(*ChangeRow)(nil),     // 31: sambang.sync.v1.ChangeRow
 }
 var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	4,  // 0: sambang.sync.v1.RequestFrame.open:type_name -> sambang.sync.v1.Open
 	16, // 1: sambang.sync.v1.RequestFrame.batch:type_name -> sambang.sync.v1.Batch
 	17, // 2: sambang.sync.v1.ResponseFrame.begin:type_name -> sambang.sync.v1.Begin
-	24, // 3: sambang.sync.v1.ResponseFrame.feed:type_name -> sambang.sync.v1.Feed
-	28, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
+	25, // 3: sambang.sync.v1.ResponseFrame.feed:type_name -> sambang.sync.v1.Feed
+	29, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
 	8,  // 5: sambang.sync.v1.Open.witness:type_name -> sambang.sync.v1.Witness
 	6,  // 6: sambang.sync.v1.Open.claims:type_name -> sambang.sync.v1.Claim
 	7,  // 7: sambang.sync.v1.Open.heads:type_name -> sambang.sync.v1.Head
@@ -2642,37 +2726,39 @@ var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	15, // 17: sambang.sync.v1.Batch.history:type_name -> sambang.sync.v1.History
 	0,  // 18: sambang.sync.v1.Begin.status:type_name -> sambang.sync.v1.Status
 	7,  // 19: sambang.sync.v1.Begin.chain:type_name -> sambang.sync.v1.Head
-	18, // 20: sambang.sync.v1.Begin.grants:type_name -> sambang.sync.v1.Grant
+	19, // 20: sambang.sync.v1.Begin.grants:type_name -> sambang.sync.v1.Grant
 	8,  // 21: sambang.sync.v1.Begin.witness:type_name -> sambang.sync.v1.Witness
 	7,  // 22: sambang.sync.v1.Begin.heads:type_name -> sambang.sync.v1.Head
-	19, // 23: sambang.sync.v1.Begin.outcomes:type_name -> sambang.sync.v1.Outcome
-	20, // 24: sambang.sync.v1.Begin.receipt:type_name -> sambang.sync.v1.Receipt
+	20, // 23: sambang.sync.v1.Begin.outcomes:type_name -> sambang.sync.v1.Outcome
+	21, // 24: sambang.sync.v1.Begin.receipt:type_name -> sambang.sync.v1.Receipt
 	10, // 25: sambang.sync.v1.Begin.tables:type_name -> sambang.sync.v1.Tables
-	1,  // 26: sambang.sync.v1.Outcome.result:type_name -> sambang.sync.v1.Result
-	11, // 27: sambang.sync.v1.Outcome.ctx:type_name -> sambang.sync.v1.Vector
-	12, // 28: sambang.sync.v1.Outcome.reply:type_name -> sambang.sync.v1.Delta
-	22, // 29: sambang.sync.v1.ReceiptBody.exceptions:type_name -> sambang.sync.v1.Exception
-	7,  // 30: sambang.sync.v1.ReceiptBody.held:type_name -> sambang.sync.v1.Head
-	23, // 31: sambang.sync.v1.ReceiptBody.attachments:type_name -> sambang.sync.v1.Attachment
-	1,  // 32: sambang.sync.v1.Exception.result:type_name -> sambang.sync.v1.Result
-	10, // 33: sambang.sync.v1.Feed.tables:type_name -> sambang.sync.v1.Tables
-	25, // 34: sambang.sync.v1.Feed.entries:type_name -> sambang.sync.v1.Entry
-	9,  // 35: sambang.sync.v1.Feed.cursors:type_name -> sambang.sync.v1.Cursor
-	12, // 36: sambang.sync.v1.Entry.delta:type_name -> sambang.sync.v1.Delta
-	26, // 37: sambang.sync.v1.Entry.left:type_name -> sambang.sync.v1.Left
-	27, // 38: sambang.sync.v1.Entry.verdict:type_name -> sambang.sync.v1.Verdict
-	11, // 39: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
-	11, // 40: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
-	10, // 41: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
-	12, // 42: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
-	10, // 43: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
-	12, // 44: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
-	15, // 45: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	18, // 26: sambang.sync.v1.Begin.authors:type_name -> sambang.sync.v1.Author
+	1,  // 27: sambang.sync.v1.Outcome.result:type_name -> sambang.sync.v1.Result
+	11, // 28: sambang.sync.v1.Outcome.ctx:type_name -> sambang.sync.v1.Vector
+	12, // 29: sambang.sync.v1.Outcome.reply:type_name -> sambang.sync.v1.Delta
+	23, // 30: sambang.sync.v1.ReceiptBody.exceptions:type_name -> sambang.sync.v1.Exception
+	7,  // 31: sambang.sync.v1.ReceiptBody.held:type_name -> sambang.sync.v1.Head
+	24, // 32: sambang.sync.v1.ReceiptBody.attachments:type_name -> sambang.sync.v1.Attachment
+	1,  // 33: sambang.sync.v1.Exception.result:type_name -> sambang.sync.v1.Result
+	10, // 34: sambang.sync.v1.Feed.tables:type_name -> sambang.sync.v1.Tables
+	26, // 35: sambang.sync.v1.Feed.entries:type_name -> sambang.sync.v1.Entry
+	9,  // 36: sambang.sync.v1.Feed.cursors:type_name -> sambang.sync.v1.Cursor
+	18, // 37: sambang.sync.v1.Feed.authors:type_name -> sambang.sync.v1.Author
+	12, // 38: sambang.sync.v1.Entry.delta:type_name -> sambang.sync.v1.Delta
+	27, // 39: sambang.sync.v1.Entry.left:type_name -> sambang.sync.v1.Left
+	28, // 40: sambang.sync.v1.Entry.verdict:type_name -> sambang.sync.v1.Verdict
+	11, // 41: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
+	11, // 42: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
+	10, // 43: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
+	12, // 44: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
+	10, // 45: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
+	12, // 46: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
+	15, // 47: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_syncproto_wire_sync_proto_init() }
@@ -2689,7 +2775,7 @@ func file_syncproto_wire_sync_proto_init() {
 		(*ResponseFrame_Feed)(nil),
 		(*ResponseFrame_End)(nil),
 	}
-	file_syncproto_wire_sync_proto_msgTypes[23].OneofWrappers = []any{
+	file_syncproto_wire_sync_proto_msgTypes[24].OneofWrappers = []any{
 		(*Entry_Delta)(nil),
 		(*Entry_Left)(nil),
 		(*Entry_Verdict)(nil),
@@ -2700,7 +2786,7 @@ func file_syncproto_wire_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncproto_wire_sync_proto_rawDesc), len(file_syncproto_wire_sync_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
