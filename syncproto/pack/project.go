@@ -1,0 +1,365 @@
+package pack
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// ProjectOptions are what a projection may know beyond the records.
+type ProjectOptions struct {
+	// IsServer reports whether a replica is the server's own. Then a derived
+	// field shows what the server wrote, and what a device wrote is flagged.
+	// Default: nobody knows, and the latest is shown.
+	IsServer func(syncproto.ReplicaID) bool
+}
+
+// Project shows a record together with those of its companions that the
+// caller has: a phone shows what its classes let it hold. The order of the
+// companions does not matter. main may be unknown (zero) if companions are
+// given.
+//
+// The record is deleted if its main record is, and nobody edited it, or a
+// companion that was deleted too, without knowing of that.
+func (p *Pack) Project(main syncproto.Record, companions ...syncproto.Record) Projection {
+	return p.ProjectWith(ProjectOptions{}, main, companions...)
+}
+
+// ProjectWith is [Pack.Project] with options.
+func (p *Pack) ProjectWith(o ProjectOptions, main syncproto.Record, companions ...syncproto.Record) Projection {
+	j := projector{pack: p, o: o}
+	j.out = Projection{ID: main.ID(), Kind: main.Kind(), Life: main.Life(), Purged: main.IsPurged(), pack: p}
+	for _, c := range companions {
+		if j.out.Kind == "" {
+			j.out.Kind = c.Kind()
+		}
+	}
+	j.kind = p.kind(j.out.Kind)
+	if j.kind == nil && p != nil && j.out.Kind != "" {
+		j.flag(syncproto.PathKind, FlagKindUnknown)
+	}
+	j.home = p.Class(j.out.Kind)
+	j.place(main, companions)
+	j.life()
+	for _, t := range j.tops() {
+		j.top(t)
+	}
+	j.derive()
+	slices.SortFunc(j.out.entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(j.out.Conflicts, func(a, b Conflict) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Field, b.Field), slices.Compare(a.Record[:], b.Record[:]))
+	})
+	slices.SortFunc(j.out.Flags, func(a, b Flag) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(string(a.Code), string(b.Code)))
+	})
+	j.out.Flags = slices.Compact(j.out.Flags)
+	return j.out
+}
+
+type projector struct {
+	pack *Pack
+	kind *Kind
+	home syncproto.Class
+	o    ProjectOptions
+	recs []placed
+	out  Projection
+}
+
+// placed is a record and what it is to the projection.
+type placed struct {
+	record syncproto.Record
+	place  place
+}
+
+// register is a register of one of the records.
+type register struct {
+	in    int    // index of its record
+	path  string // whole
+	rest  string // behind the first segment, "" for the register of that name
+	field syncproto.Field
+}
+
+// top is what lies at and below one first segment.
+type top struct {
+	name string
+	regs []register
+}
+
+func (j *projector) flag(path string, code FlagCode) {
+	j.out.Flags = append(j.out.Flags, Flag{path, code})
+}
+
+// place finds out which class each companion has.
+func (j *projector) place(main syncproto.Record, companions []syncproto.Record) {
+	if !main.IsZero() {
+		j.recs = append(j.recs, placed{main, place{class: j.home}})
+	}
+	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
+		if len(companions) == 0 {
+			return
+		}
+		id := syncproto.CompanionID(main.ID(), class)
+		i := slices.IndexFunc(companions, func(r syncproto.Record) bool { return r.ID() == id && !r.IsZero() })
+		if i >= 0 {
+			j.recs = append(j.recs, placed{companions[i], place{class, true}})
+			j.out.Purged = j.out.Purged || companions[i].IsPurged()
+		}
+	}
+	for _, c := range companions {
+		if !slices.ContainsFunc(j.recs, func(r placed) bool { return r.record.ID() == c.ID() }) && !c.IsZero() {
+			j.flag("", FlagForeign)
+		}
+	}
+}
+
+// life finds out whether the record is deleted, and lists an edit that the
+// deletion did not know of as a conflict.
+func (j *projector) life() {
+	life := &j.out.Life
+	for _, r := range j.recs {
+		l := r.record.Life()
+		if r.place.companion {
+			life.Survivors = append(life.Survivors, l.Survivors...)
+		}
+		if f, ok := r.record.Field(syncproto.PathDel); ok && len(l.Survivors) > 0 {
+			j.conflict(r, f, "", "", true, "edited_while_deleted", func(syncproto.Sibling) bool { return false })
+		}
+		if f, ok := r.record.Field(syncproto.PathScope); ok {
+			if _, agree := f.Value(); !agree {
+				shown := f.Latest().Value
+				j.conflict(r, f, "", PolicyLWW, false, "latest", func(s syncproto.Sibling) bool { return s.Value == shown })
+			}
+		}
+	}
+	// Survivors exist only where a tombstone is, so the record was deleted.
+	if len(life.Survivors) > 0 {
+		life.Deleted = false
+		slices.Sort(life.Survivors)
+	}
+}
+
+func (j *projector) conflict(r placed, f syncproto.Field, member string, policy Policy, review bool, why string, shown func(syncproto.Sibling) bool) {
+	c := Conflict{Record: r.record.ID(), Path: f.Path, Field: member, Class: r.place.class, Policy: policy, Review: review, Why: why}
+	for _, s := range f.Siblings {
+		c.Values = append(c.Values, Candidate{s.Value, s.Dot, s.HLC, s.Suspect, shown(s)})
+	}
+	j.out.Conflicts = append(j.out.Conflicts, c)
+}
+
+// tops groups the registers of all records by their first segment.
+func (j *projector) tops() []top {
+	var out []top
+	index := map[string]int{}
+	for in, r := range j.recs {
+		for f := range r.record.Fields() {
+			if syncproto.IsReserved(f.Path) {
+				continue
+			}
+			name, rest, _ := strings.Cut(f.Path, "/")
+			i, ok := index[name]
+			if !ok {
+				i = len(out)
+				index[name] = i
+				out = append(out, top{name: name})
+			}
+			out[i].regs = append(out[i].regs, register{in, f.Path, rest, f})
+		}
+	}
+	return out
+}
+
+// top shows what lies at and below one first segment.
+func (j *projector) top(t top) {
+	f, g := j.kind.field(t.name), j.kind.group(t.name)
+	if f != nil && f.items() {
+		j.list(f, t.regs)
+		return
+	}
+	var own, other []register
+	for _, r := range t.regs {
+		if r.rest == "" && (f == nil || f.Group == "") {
+			own = append(own, r)
+		} else {
+			other = append(other, r)
+		}
+	}
+	if len(own) > 0 {
+		switch {
+		case f != nil:
+			j.plain(t.name, f.Policy, f, f.Class, own)
+		case g != nil:
+			j.groupOf(g, own)
+		default:
+			j.unknown(t.name, own)
+		}
+	}
+	j.raw(other)
+}
+
+// raw shows registers that have no place in the pack's form under their paths.
+func (j *projector) raw(regs []register) {
+	byPath := map[string][]register{}
+	var paths []string
+	for _, r := range regs {
+		if byPath[r.path] == nil {
+			paths = append(paths, r.path)
+		}
+		byPath[r.path] = append(byPath[r.path], r)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "/"+syncproto.PathDel) || j.inDeleted(byPath[path][0]) {
+			continue
+		}
+		j.unknown(path, byPath[path])
+	}
+}
+
+// inDeleted reports whether a register that the pack does not know lies in a
+// list item that is deleted.
+func (j *projector) inDeleted(r register) bool {
+	for i := range len(r.path) {
+		if r.path[i] == '/' {
+			prefix := r.path[:i]
+			if _, ok := j.recs[r.in].record.Field(prefix + "/" + syncproto.PathDel); ok && j.recs[r.in].record.ItemLife(prefix).Deleted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unknown shows a register that the pack does not know. It stays where it is.
+func (j *projector) unknown(name string, regs []register) {
+	if j.kind != nil {
+		j.flag(name, FlagFieldUnknown)
+	}
+	j.plain(name, PolicyLWW, nil, "", regs)
+}
+
+// plain shows one register. The same path may lie in two records when a field
+// has changed its class; class is the right one, "" if that is unknown.
+func (j *projector) plain(name string, policy Policy, f *Field, class syncproto.Class, regs []register) {
+	e := entry{name: name}
+	shown, rest := j.resolve(name, policy, f, class, regs, &e)
+	if !shown.IsNull() {
+		e.json = rest.JSON()
+		e.value = shown
+	}
+	j.out.entries = append(j.out.entries, e)
+}
+
+// groupOf shows a group's register as its fields.
+func (j *projector) groupOf(g *Group, regs []register) {
+	e := entry{name: g.Name, group: true}
+	shown, _ := j.resolve(g.Name, g.Policy, nil, g.Class, regs, &e)
+	e.value = shown
+	members, ok := membersOf(shown)
+	if !ok && !shown.IsNull() {
+		e.json = shown.JSON() // not an object: some other writer's idea
+	}
+	for _, name := range g.Fields {
+		if v, ok := members[name]; ok && !v.IsNull() {
+			j.out.entries = append(j.out.entries, entry{name: name, json: v.JSON(), value: v, places: e.places})
+		}
+		delete(members, name)
+	}
+	if len(members) > 0 {
+		if v, err := object(members); err == nil {
+			e.json = v.JSON()
+		}
+	}
+	j.out.entries = append(j.out.entries, e)
+}
+
+// resolve joins the registers of one path, lists a conflict, and returns the
+// register's value that is shown and what the document shows of it.
+func (j *projector) resolve(member string, policy Policy, f *Field, class syncproto.Class, regs []register, e *entry) (syncproto.Value, syncproto.Value) {
+	best := 0
+	for i, r := range regs {
+		if j.recs[r.in].place.class == class {
+			best = i
+		}
+	}
+	right := regs[best]
+	siblings := right.field.Siblings
+	e.places = append(e.places, j.recs[right.in].place)
+	for i, r := range regs {
+		if i == best {
+			continue
+		}
+		// A null elsewhere is how an edit clears the wrong place.
+		if v, ok := r.field.Value(); ok && v.IsNull() {
+			continue
+		}
+		e.places = append(e.places, j.recs[r.in].place)
+		siblings = append(slices.Clone(siblings), r.field.Siblings...)
+	}
+	if v, ok := right.field.Value(); ok && v.IsNull() && len(e.places) > 1 {
+		siblings = siblings[len(right.field.Siblings):]
+	}
+	if at := j.recs[right.in].place; class != "" && (at.class != class || len(e.places) > 1) {
+		j.flag(right.path, FlagMisplaced)
+	}
+	if len(siblings) > len(right.field.Siblings) {
+		slices.SortStableFunc(siblings, byDot)
+	}
+	s := j.settle(policy, right.path, siblings)
+	if s.differ {
+		shown := plain(policy, s.value)
+		joined := syncproto.Field{Path: right.path, Siblings: siblings}
+		j.conflict(j.recs[right.in], joined, member, policy, s.review, s.why, func(x syncproto.Sibling) bool { return plain(policy, x.Value) == shown })
+	}
+	if s.value.IsNull() {
+		return s.value, s.value
+	}
+	if s.suspect {
+		j.flag(right.path, FlagSuspect)
+	}
+	o, _ := observe(policy, s.value)
+	j.check(f, right.path, o.value)
+	return s.value, o.value
+}
+
+// settle applies the policy, and flags what devices may not write.
+func (j *projector) settle(policy Policy, path string, siblings []syncproto.Sibling) choice {
+	if policy == PolicyDerived && j.o.IsServer != nil {
+		own := slices.DeleteFunc(slices.Clone(siblings), func(s syncproto.Sibling) bool { return !j.o.IsServer(s.Dot.Replica) })
+		if len(own) < len(siblings) {
+			j.flag(path, FlagDerived)
+		}
+		if len(own) == 0 {
+			c := settle(policy, siblings)
+			c.value = syncproto.Null
+			return c
+		}
+		c := settle(policy, own)
+		_, agree := syncproto.Field{Siblings: siblings}.Value()
+		c.differ = !agree
+		return c
+	}
+	return settle(policy, siblings)
+}
+
+// check flags a shown value that is not what the field's policy expects.
+func (j *projector) check(f *Field, path string, v syncproto.Value) {
+	if f == nil {
+		return
+	}
+	switch f.Policy {
+	case PolicyBest:
+		if _, ok := accuracy(v); !ok {
+			j.flag(path, FlagNoAccuracy)
+		}
+	case PolicyFSM:
+		s, ok := v.Text()
+		if !ok || !slices.ContainsFunc(f.Choices, func(c Choice) bool { return c.Value == s }) {
+			j.flag(path, FlagState)
+		}
+	}
+}
+
+func byDot(a, b syncproto.Sibling) int {
+	return cmp.Or(cmp.Compare(a.Dot.Replica, b.Dot.Replica), cmp.Compare(a.Dot.N, b.Dot.N))
+}

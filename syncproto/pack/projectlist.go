@@ -1,0 +1,170 @@
+package pack
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// list shows a set, an append list or a list.
+func (j *projector) list(f *Field, regs []register) {
+	e := entry{name: f.Name}
+	var other, whole []register
+	byKey := map[string][]register{} // in order of path
+	var itemKeys []string
+	for _, r := range regs {
+		key, member, deep := strings.Cut(r.rest, "/")
+		switch {
+		case r.rest == "":
+			whole = append(whole, r)
+		case f.Shape == ShapeList && (!deep || strings.Contains(member, "/")), f.Shape != ShapeList && deep:
+			other = append(other, r)
+		default:
+			if byKey[key] == nil {
+				itemKeys = append(itemKeys, key)
+			}
+			byKey[key] = append(byKey[key], r)
+		}
+	}
+	for _, key := range itemKeys {
+		if f.Shape == ShapeList {
+			j.listItem(f, key, byKey[key], &e)
+		} else {
+			j.element(f, key, byKey[key], &e)
+		}
+	}
+	if len(whole) > 0 {
+		j.whole(f, whole, &e)
+	}
+	for _, it := range e.items {
+		if !slices.Contains(e.places, it.place) {
+			e.places = append(e.places, it.place)
+		}
+	}
+	slices.SortStableFunc(e.items, func(a, b item) int { return f.compare(a, b) })
+	if len(e.items) > 0 {
+		var b []byte
+		for i, it := range e.items {
+			b = append(b, "[,"[min(i, 1)])
+			b = append(b, it.value.JSON()...)
+		}
+		e.json = string(append(b, ']'))
+	}
+	j.out.entries = append(j.out.entries, e)
+	j.raw(other)
+}
+
+// compare orders the items of a list.
+func (f *Field) compare(a, b item) int {
+	byOrder := 0
+	if f.Order != "" {
+		x, _ := membersOf(a.value)
+		y, _ := membersOf(b.value)
+		byOrder = compareTyped(x[f.Order], y[f.Order])
+	}
+	switch f.Shape {
+	case ShapeSet:
+		return cmp.Or(byOrder, strings.Compare(a.value.JSON(), b.value.JSON()))
+	case ShapeAppend:
+		return cmp.Or(byOrder, cmp.Compare(a.first.HLC, b.first.HLC), byDot(a.first, b.first), strings.Compare(a.key, b.key))
+	}
+	return cmp.Or(byOrder, strings.Compare(a.key, b.key))
+}
+
+// element shows an element of a set or an item of an append list.
+func (j *projector) element(f *Field, key string, regs []register, e *entry) {
+	var at entry
+	shown, _ := j.resolve(f.Name, f.Policy, nil, f.Class, regs, &at)
+	if shown.IsNull() {
+		if f.Shape == ShapeAppend {
+			j.flag(regs[0].path, FlagRemoved)
+		}
+		return
+	}
+	e.items = append(e.items, item{key, shown, at.places[0], earliest(regs)})
+}
+
+// listItem puts an item of a list together from its registers.
+func (j *projector) listItem(f *Field, key string, regs []register, e *entry) {
+	prefix := f.Name + "/" + key
+	byName := map[string][]register{}
+	for _, r := range regs {
+		_, name, _ := strings.Cut(r.rest, "/")
+		byName[name] = append(byName[name], r)
+	}
+	if dels := byName[syncproto.PathDel]; dels != nil && j.itemDeleted(f, prefix, dels) {
+		return
+	}
+	delete(byName, syncproto.PathDel)
+	members := map[string]syncproto.Value{}
+	var at place
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		var x entry
+		_, v := j.resolve(f.Name, f.itemPolicy(name), nil, f.Class, byName[name], &x)
+		members[name], at = v, x.places[0]
+	}
+	members[f.Key] = syncproto.MustValue(key)
+	v, err := object(members)
+	if err != nil || len(members) == 1 {
+		return
+	}
+	e.items = append(e.items, item{key, v, at, earliest(regs)})
+}
+
+// itemDeleted reports whether an item is deleted, and lists edits that the
+// deletion did not know of.
+func (j *projector) itemDeleted(f *Field, prefix string, dels []register) bool {
+	deleted := false
+	for _, d := range dels {
+		life := j.recs[d.in].record.ItemLife(prefix)
+		deleted = deleted || life.Deleted
+		if len(life.Survivors) > 0 {
+			j.conflict(j.recs[d.in], d.field, f.Name, "", true, "edited_while_deleted", func(syncproto.Sibling) bool { return false })
+		}
+	}
+	return deleted
+}
+
+// whole takes in a register that holds the set or list as one value.
+func (j *projector) whole(f *Field, regs []register, e *entry) {
+	var at entry
+	shown, _ := j.resolve(f.Name, PolicyLWW, nil, f.Class, regs, &at)
+	if shown.IsNull() {
+		return
+	}
+	e.whole = at.places
+	elements, err := elementsOf(shown)
+	if err != nil {
+		return
+	}
+	w := writer{}
+	for _, v := range elements {
+		key, err := w.itemKey(f, v, nil)
+		if err != nil || slices.ContainsFunc(e.items, func(it item) bool { return it.key == key }) {
+			continue
+		}
+		if members, ok := membersOf(v); ok && f.Shape == ShapeList {
+			members[f.Key] = syncproto.MustValue(key)
+			if v, err = object(members); err != nil {
+				continue
+			}
+		}
+		e.items = append(e.items, item{key, v, at.places[0], earliest(regs)})
+	}
+}
+
+// earliest returns the first write that is still to be seen in the registers.
+func earliest(regs []register) syncproto.Sibling {
+	first := regs[0].field.Siblings[0]
+	for _, r := range regs {
+		for _, s := range r.field.Siblings {
+			if cmp.Or(cmp.Compare(s.HLC, first.HLC), byDot(s, first)) < 0 {
+				first = s
+			}
+		}
+	}
+	return first
+}
