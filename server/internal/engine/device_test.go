@@ -31,7 +31,7 @@ func (s seeded) Read(p []byte) (int, error) {
 
 // site is one engine on a real store in a temporary folder.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	store  store.Store
 	engine *engine.Engine
 	config engine.Config
@@ -40,7 +40,7 @@ type site struct {
 	path   string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, now: 1_772_000_000_000, path: filepath.Join(t.TempDir(), "sambang.db")}
 	public, private, _ := ed25519.GenerateKey(seeded{rand.New(rand.NewPCG(1, 2))})
@@ -99,7 +99,8 @@ type device struct {
 	full          map[syncproto.RecordID]bool
 	left          map[syncproto.RecordID]bool
 	nonce         int
-	rejectBatch   func(*wire.Batch) // lets a test damage what is sent
+	queue         []syncproto.RecordID // if set, what is dirty
+	rejectBatch   func(*wire.Batch)    // lets a test damage what is sent
 	rejectOpen    func(*wire.Open)
 }
 
@@ -196,6 +197,9 @@ func (d *device) home(id syncproto.RecordID, rec syncproto.Record) syncproto.Sco
 }
 
 func (d *device) dirty() []syncproto.RecordID {
+	if d.queue != nil {
+		return d.queue
+	}
 	var out []syncproto.RecordID
 	for n := range 2000 { // in a fixed order
 		id := recordID(n)
