@@ -98,6 +98,7 @@ func (p *pull) stream(ctx context.Context, send func(*wire.ResponseFrame) error)
 	windows := p.windows
 	left := int(p.open.GetMaxEntries())
 	skipped := p.skipped
+	told := map[uint64]bool{}
 	for len(refetch) > 0 || len(windows) > 0 || len(skipped) > 0 {
 		out := &frame{pull: p}
 		err := p.e.store.View(ctx, func(r store.Reader) error {
@@ -124,7 +125,7 @@ func (p *pull) stream(ctx context.Context, send func(*wire.ResponseFrame) error)
 					windows = windows[1:]
 				}
 			}
-			return nil
+			return out.name(told)
 		})
 		if err != nil {
 			return sent, false, err
@@ -147,6 +148,27 @@ type frame struct {
 	enc     *wire.Encoder
 	entries []*wire.Entry
 	cursors []*wire.Cursor
+	authors []*wire.Author
+}
+
+// name adds who writes under the replica ids of the frame, except those that
+// were told before in the response.
+func (f *frame) name(told map[uint64]bool) error {
+	var ids []syncproto.ReplicaID
+	for _, r := range f.encoder().Tables().GetReplicas() {
+		if !told[r] {
+			told[r] = true
+			ids = append(ids, syncproto.ReplicaID(r))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	authors, err := f.reader.Authors(ids)
+	for _, a := range authors {
+		f.authors = append(f.authors, &wire.Author{Replica: uint64(a.Replica), Officer: a.Officer, Agency: a.Agency})
+	}
+	return err
 }
 
 func (f *frame) encoder() *wire.Encoder {
@@ -284,6 +306,6 @@ func (f *frame) add(scope syncproto.Scope, e *wire.Entry) {
 }
 
 func (f *frame) send(send func(*wire.ResponseFrame) error) error {
-	feed := &wire.Feed{Tables: f.encoder().Tables(), Entries: f.entries, Cursors: f.cursors}
+	feed := &wire.Feed{Tables: f.encoder().Tables(), Entries: f.entries, Cursors: f.cursors, Authors: f.authors}
 	return send(&wire.ResponseFrame{Frame: &wire.ResponseFrame_Feed{Feed: feed}})
 }

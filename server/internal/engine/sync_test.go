@@ -49,6 +49,11 @@ func TestAPushIsHeldAndReachesTheOthers(t *testing.T) {
 	if !b.records[id].Equal(a.records[id]) {
 		t.Error("a and b differ")
 	}
+	b.cursors = map[syncproto.Scope]uint64{}
+	r = b.sync()
+	if got := r.feed[0].GetAuthors(); len(got) != 1 || got[0].GetOfficer() != "off-a" || got[0].GetAgency() != "imigrasi" {
+		t.Errorf("authors = %v, want a's officer", got)
+	}
 	s.check()
 }
 
