@@ -12,8 +12,8 @@
 //   - Revocation and a disabled officer take effect at the next request; there
 //     is nothing to wait for and no session to end.
 //   - A secret is stored only as its SHA-256, compared in constant time, and
-//     is in no error and no log. An unknown code and a wrong secret get the
-//     same answer after the same work.
+//     is in no error and no log. An unknown code, a wrong secret and a wrong
+//     proof get the same answer, and leave the code unused.
 //   - Times come in as arguments.
 //
 // # Enrolment
