@@ -138,6 +138,7 @@ func dsn(path string, o Options, readOnly bool) string {
 			"trusted_schema(0)",
 			"temp_store(MEMORY)", // no copies of records outside the file
 			"cache_size(" + strconv.Itoa(-cacheKiB) + ")",
+			"wal_autocheckpoint(" + strconv.Itoa(walPages) + ")",
 			"journal_size_limit(" + strconv.Itoa(walBytes) + ")",
 		},
 	}
@@ -151,6 +152,10 @@ const (
 	// cacheKiB is the page cache of each connection: the inner pages of the
 	// indexes of a million records.
 	cacheKiB = 16 << 10
+	// walPages is how long the log grows before it is moved into the file: with
+	// 16 MiB, the inner pages of the indexes are written there once for many
+	// pushes (SQLite's default of 4 MiB: 10 % slower).
+	walPages = 4096
 	// walBytes is what is left of a log that a long backup made grow.
 	walBytes = 64 << 20
 )

@@ -39,7 +39,8 @@ CREATE INDEX records_of ON records (of_id) WHERE of_id IS NOT NULL AND moved_to 
 CREATE INDEX records_conflicts ON records (scope, conflicts) WHERE conflicts > 0 AND moved_to IS NULL;
 
 -- The journal: one accepted change of one record. Appended, never changed, except that a purge empties ops; the digest
--- of what was there stays.
+-- of what was there stays. With a rowid, because a row of more than a kilobyte in a tree of keys fills a page of its own
+-- (measured with 1,400 bytes of ops: 40 % slower pushes).
 CREATE TABLE changes (
   scope   TEXT NOT NULL,
   seq     INTEGER NOT NULL CHECK (seq > 0),
@@ -51,7 +52,7 @@ CREATE TABLE changes (
   digest  BLOB NOT NULL CHECK (length(digest) = 32),
   ops     BLOB NOT NULL,
   PRIMARY KEY (scope, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 -- The history of a record, in one scope or in all.
 CREATE INDEX changes_id ON changes (id, scope);
 
@@ -141,7 +142,7 @@ CREATE TABLE receipts (
   signature BLOB NOT NULL,
   body      BLOB NOT NULL,
   PRIMARY KEY (scope, n)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What a device said of itself when it last called. It changes with every call, so it is not a column of devices,
 -- which a cluster copies to every node.
