@@ -17,6 +17,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/engine"
+	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/httpapi"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
@@ -33,6 +34,7 @@ type Server struct {
 	identity *auth.Identity
 	store    store.Store
 	engine   *engine.Engine
+	hq       *hq.Service
 	api      *httpapi.API
 	certs    *certificates
 
@@ -76,11 +78,17 @@ func New(c Config) (_ *Server, err error) {
 		Store: s.store, ServerID: s.identity.ServerID, ReceiptKey: s.identity.ReceiptKey, ReceiptKeyID: s.identity.ReceiptKeyID,
 		ProjectKey: s.identity.ProjectKey, Pack: c.Pack, Rand: c.Rand, Logger: c.Logger,
 	})
+	s.hq, err = hq.New(hq.Config{
+		Store: s.store, Decisions: s.engine, Secret: s.identity.ProjectKey, Pack: c.Pack, Audit: c.Logger, Now: c.Now,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
 	s.api = httpapi.New(httpapi.Config{
 		Identity: s.identity,
 		Devices:  auth.NewDeviceVerifier(s.store, s.identity.ServerID, c.Now()),
 		Enroller: &auth.Enroller{Store: s.store, Identity: s.identity},
-		Exchange: s.exchange, Health: health{s.store},
+		Exchange: s.exchange, Health: health{s.store}, HQ: s.hq,
 		Now: c.Now, Logger: c.Logger, Limits: c.Limits, TrustedProxies: c.TrustedProxies, MetricsApart: c.MetricsListen != "",
 	})
 	return s, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sambang-id/sambang/server/internal/auth"
+	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Exchange Exchange
 	// Health tells what is known of the store.
 	Health Health
+	// HQ answers headquarters. Default: none, its routes are not served.
+	HQ *hq.Service
 	// Now is the server's clock. Default: time.Now.
 	Now func() time.Time
 	// Logger gets one line a request. Default: silent.
@@ -118,7 +121,7 @@ func (a *API) Metrics() http.Handler {
 // Server returns an HTTP server for the API with the limits that only a server
 // can keep.
 func (a *API) Server() *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler:           a,
 		ReadHeaderTimeout: a.limits.HeaderTimeout,
 		IdleTimeout:       a.limits.IdleTimeout,
@@ -127,6 +130,10 @@ func (a *API) Server() *http.Server {
 		// Each request renews its deadlines as it makes progress.
 		ErrorLog: slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
+	if a.config.HQ != nil {
+		s.RegisterOnShutdown(a.config.HQ.Stop) // or who follows the log would hold it up
+	}
+	return s
 }
 
 // extractor returns the caller's address: of the peer, or what a trusted proxy

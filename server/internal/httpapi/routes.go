@@ -25,7 +25,9 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/v1/time", auth.Public, a.time},
 		{http.MethodGet, "/healthz", auth.Public, a.healthz},
 		{http.MethodGet, "/readyz", auth.Public, a.readyz},
+		{http.MethodGet, "/v1/openapi.json", auth.Public, a.openapi},
 	}
+	routes = append(routes, a.hqRoutes()...)
 	if !a.config.MetricsApart {
 		routes = append(routes, route{http.MethodGet, "/metrics", auth.Public, echo.WrapHandler(a.Metrics())})
 	}

@@ -69,6 +69,9 @@ func (a *API) sync(c echo.Context) error {
 	summary, err := a.config.Exchange(context.WithoutCancel(r.Context()), call.device, a.now().UnixMilli(), open, next, out.send)
 	call.summary = summary
 	a.metrics.exchanged(summary)
+	if a.config.HQ != nil && summary.Pushed > 0 {
+		a.config.HQ.Wake()
+	}
 	if err == nil {
 		err = out.finish()
 	}
