@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/sha256"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -87,6 +88,10 @@ func (d *Decoder) Vector(v *Vector) (syncproto.VV, error) {
 
 // Delta decodes m. Its values share memory with the message.
 func (d *Decoder) Delta(m *Delta) (syncproto.Delta, error) {
+	// Before memory is spent on siblings of a byte each.
+	if n, err := checkColumns(m); err == nil && n > syncproto.MaxRecordBytes/SiblingBytes {
+		return syncproto.Delta{}, syncproto.Errorf(syncproto.CodeTooLarge, "record of %d siblings", n)
+	}
 	out, err := d.unbounded(m)
 	if err != nil {
 		return syncproto.Delta{}, err
@@ -104,13 +109,17 @@ func (d *Decoder) unbounded(m *Delta) (syncproto.Delta, error) {
 	if err != nil {
 		return syncproto.Delta{}, err
 	}
+	n, err := checkColumns(m)
+	if err != nil {
+		return syncproto.Delta{}, err
+	}
 	var vv [3]syncproto.VV
 	for i, v := range [3]*Vector{m.Base, m.Ctx, m.Floor} {
 		if vv[i], err = d.Vector(v); err != nil {
 			return syncproto.Delta{}, err
 		}
 	}
-	fields, err := d.fields(m, vv[1])
+	fields, err := d.fields(m, n, vv[1])
 	if err != nil {
 		return syncproto.Delta{}, err
 	}
@@ -132,13 +141,10 @@ func (d *Decoder) Name(m *Delta) (syncproto.RecordID, syncproto.VV) {
 	return id, ctx
 }
 
-// fields reads the columns of m into rows.
-func (d *Decoder) fields(m *Delta, ctx syncproto.VV) ([]syncproto.Field, error) {
-	if err := checkColumns(m); err != nil {
-		return nil, err
-	}
+// fields reads the columns of m, which has n siblings, into rows.
+func (d *Decoder) fields(m *Delta, n int, ctx syncproto.VV) ([]syncproto.Field, error) {
 	out := make([]syncproto.Field, len(m.Path))
-	siblings := make([]syncproto.Sibling, len(m.Value))
+	siblings := make([]syncproto.Sibling, n)
 	if err := d.siblings(siblings, m, ctx); err != nil {
 		return nil, err
 	}
@@ -159,7 +165,7 @@ func (d *Decoder) fields(m *Delta, ctx syncproto.VV) ([]syncproto.Field, error) 
 
 // siblings fills out, which is as long as the columns are.
 func (d *Decoder) siblings(out []syncproto.Sibling, m *Delta, ctx syncproto.VV) error {
-	hlc := d.tables.Hlc
+	hlc, values := d.tables.Hlc, m.Values
 	for i := range out {
 		s := &out[i]
 		replica, err := d.replica(at(m.Replica, i))
@@ -173,7 +179,8 @@ func (d *Decoder) siblings(out []syncproto.Sibling, m *Delta, ctx syncproto.VV) 
 		hlc += uint64(at(m.Hlc, i))
 		s.Dot = syncproto.Dot{Replica: replica, N: n - back}
 		s.HLC = syncproto.HLC(hlc)
-		if v := m.Value[i]; v != "" {
+		var v string
+		if v, values, _ = strings.Cut(values, "\n"); v != "" {
 			if s.Value, err = syncproto.ParseValueString(v); err != nil {
 				return err
 			}
@@ -198,33 +205,34 @@ func (d *Decoder) siblings(out []syncproto.Sibling, m *Delta, ctx syncproto.VV) 
 	return nil
 }
 
-// checkColumns refuses columns that don't fit each other.
-func checkColumns(m *Delta) error {
-	fields, siblings := len(m.Path), len(m.Path)
+// checkColumns refuses columns that don't fit each other, and returns the
+// number of siblings.
+func checkColumns(m *Delta) (int, error) {
+	fields, siblings := len(m.GetPath()), len(m.GetPath())
 	if fields > syncproto.MaxFields {
-		return syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", fields, syncproto.MaxFields)
+		return 0, syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", fields, syncproto.MaxFields)
 	}
-	if n := len(m.Siblings); n > 0 {
+	if n := len(m.GetSiblings()); n > 0 {
 		if n != fields {
-			return syncproto.Errorf(syncproto.CodeBadRecord, "%d counts of siblings for %d fields", n, fields)
+			return 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d counts of siblings for %d fields", n, fields)
 		}
 		siblings = 0
 		for _, n := range m.Siblings {
 			if n > syncproto.MaxSiblings {
-				return syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
+				return 0, syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
 			}
 			siblings += int(n)
 		}
 	}
-	if len(m.Value) != siblings {
-		return syncproto.Errorf(syncproto.CodeBadRecord, "%d values for %d siblings", len(m.Value), siblings)
-	}
-	for _, n := range [3]int{len(m.Replica), len(m.Back), len(m.Hlc)} {
+	for _, n := range [3]int{len(m.GetReplica()), len(m.GetBack()), len(m.GetHlc())} {
 		if n != 0 && n != siblings {
-			return syncproto.Errorf(syncproto.CodeBadRecord, "column of %d entries for %d siblings", n, siblings)
+			return 0, syncproto.Errorf(syncproto.CodeBadRecord, "column of %d entries for %d siblings", n, siblings)
 		}
 	}
-	return nil
+	if lines := strings.Count(m.GetValues(), "\n") + 1; lines != max(siblings, 1) || siblings == 0 && m.GetValues() != "" {
+		return 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d values for %d siblings", lines, siblings)
+	}
+	return siblings, nil
 }
 
 // at returns entry i of a column; an empty one is all zeros.
@@ -247,7 +255,11 @@ type Step struct {
 // poison record does not hold up the receipt of all later ones.
 func (d *Decoder) Steps(m *Delta) []Step {
 	id, err := recordID(m.GetId())
-	if err != nil || checkColumns(m) != nil {
+	if err != nil {
+		return nil
+	}
+	count, err := checkColumns(m)
+	if err != nil {
 		return nil
 	}
 	ctx, err := d.Vector(m.Ctx)
@@ -255,9 +267,11 @@ func (d *Decoder) Steps(m *Delta) []Step {
 		return nil
 	}
 	var out []Step
-	hlc := d.tables.Hlc
+	hlc, values := d.tables.Hlc, m.Values
 	field, left := -1, 0
-	for i, v := range m.Value {
+	for i := range count {
+		var v string
+		v, values, _ = strings.Cut(values, "\n")
 		for left == 0 {
 			field++
 			left = 1

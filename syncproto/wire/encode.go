@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -73,42 +75,46 @@ func (e *Encoder) Delta(d syncproto.Delta) *Delta {
 	id := d.ID()
 	ctx := d.Context()
 	out := &Delta{Id: id[:], Base: e.Vector(d.Base()), Ctx: e.Vector(ctx), Floor: e.Vector(d.Floor())}
-	n := 0
-	for f := range d.Fields() {
-		n += len(f.Siblings)
+	e.columns(out, d)
+	size := 64 + elementSize(len(id)) + elementSize(len(out.Values)) + 5*len(out.Suspect)
+	for _, n := range out.Path {
+		size += protowire.SizeVarint(uint64(n))
 	}
-	e.columns(out, d, n)
-	// The upper bound of a column of small numbers is cheap; of values it is exact.
-	size := elementSize(len(id)) + 4 + 5*ElementBytes
-	for i, p := range out.Path {
-		size += protowire.SizeVarint(uint64(p))
-		if out.Siblings != nil {
-			size += protowire.SizeVarint(uint64(out.Siblings[i]))
-		}
+	for _, n := range out.Siblings {
+		size += protowire.SizeVarint(uint64(n))
 	}
-	for i, v := range out.Value {
-		size += elementSize(len(v))
-		size += sizeAt(out.Back, i) + sizeZigZagAt(out.Hlc, i)
-		if out.Replica != nil {
-			size += protowire.SizeVarint(uint64(out.Replica[i]))
-		}
+	for _, n := range out.Replica {
+		size += protowire.SizeVarint(uint64(n))
+	}
+	for _, n := range out.Back {
+		size += protowire.SizeVarint(n)
+	}
+	for _, n := range out.Hlc {
+		size += protowire.SizeVarint(protowire.EncodeZigZag(n))
 	}
 	for _, x := range out.Extra {
 		size += elementSize(len(x.Signature) + len(x.unknownFields) + 8)
 	}
-	e.size += elementSize(size + 4*len(out.Suspect))
+	e.size += elementSize(size)
 	return out
 }
 
-// columns fills the columns of d, which has n siblings, and leaves those out
-// that say nothing.
-func (e *Encoder) columns(out *Delta, d syncproto.Delta, n int) {
+// columns fills the columns of d, and leaves those out that say nothing.
+func (e *Encoder) columns(out *Delta, d syncproto.Delta) {
+	n, text := 0, 0
+	for f := range d.Fields() {
+		n += len(f.Siblings)
+		for _, s := range f.Siblings {
+			text += len(s.Value.JSON()) + 1
+		}
+	}
+	var values strings.Builder
+	values.Grow(text)
 	out.Path = make([]uint32, 0, d.Len())
 	counts := make([]uint32, 0, d.Len())
 	replica := make([]uint32, 0, n)
 	back := make([]uint64, 0, n)
 	hlc := make([]int64, 0, n)
-	out.Value = make([]string, 0, n)
 	ctx := d.Context()
 	prev := e.tables.Hlc
 	var anyCount, anyReplica, anyBack, anyHLC bool
@@ -122,7 +128,11 @@ func (e *Encoder) columns(out *Delta, d syncproto.Delta, n int) {
 			h := int64(uint64(s.HLC) - prev)
 			prev = uint64(s.HLC)
 			anyReplica, anyBack, anyHLC = anyReplica || r != 0, anyBack || b != 0, anyHLC || h != 0
-			i := uint32(len(out.Value))
+			i := uint32(len(back))
+			if i > 0 {
+				values.WriteByte('\n')
+			}
+			values.WriteString(s.Value.JSON())
 			if s.Suspect {
 				out.Suspect = append(out.Suspect, i)
 			}
@@ -130,9 +140,9 @@ func (e *Encoder) columns(out *Delta, d syncproto.Delta, n int) {
 				out.Extra = append(out.Extra, newExtra(i, s.Extra))
 			}
 			replica, back, hlc = append(replica, r), append(back, b), append(hlc, h)
-			out.Value = append(out.Value, s.Value.JSON())
 		}
 	}
+	out.Values = values.String()
 	if anyCount {
 		out.Siblings = counts
 	}
@@ -189,18 +199,4 @@ func (e *Encoder) path(p string) uint32 {
 // elementSize is the size of a field of n bytes with its tag and length.
 func elementSize(n int) int {
 	return max(ElementBytes, 1+protowire.SizeVarint(uint64(n))+n)
-}
-
-func sizeAt(column []uint64, i int) int {
-	if column == nil {
-		return 0
-	}
-	return protowire.SizeVarint(column[i])
-}
-
-func sizeZigZagAt(column []int64, i int) int {
-	if column == nil {
-		return 0
-	}
-	return protowire.SizeVarint(protowire.EncodeZigZag(column[i]))
 }

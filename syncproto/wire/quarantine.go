@@ -2,7 +2,6 @@ package wire
 
 import (
 	"math"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -45,18 +44,13 @@ type cutter struct {
 }
 
 func (c *cutter) delta(d *Delta) {
+	if len(d.Replica) == 0 && len(d.Path) > 0 {
+		c.replica([]uint32{0}) // it stands for all zeros: 0 must stay 0
+	}
 	for _, v := range []*Vector{d.Base, d.Ctx, d.Floor} {
 		c.replica(v.GetReplica())
 	}
 	c.replica(d.Replica)
-	if len(d.Replica) == 0 && len(d.Value) > 0 {
-		// All zeros: say so of the table that it has now.
-		zero := []uint32{0}
-		c.replica(zero)
-		if zero[0] != 0 {
-			d.Replica = slices.Repeat(zero, len(d.Value))
-		}
-	}
 	for i := range d.Path {
 		d.Path[i] = move(d.Path[i], c.paths, c.from.GetPaths(), &c.to.Paths)
 	}

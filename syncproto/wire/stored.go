@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,7 +35,7 @@ const (
 	tagReplica  = 7<<3 | 2
 	tagBack     = 8<<3 | 2
 	tagHLCs     = 9<<3 | 2
-	tagValue    = 10<<3 | 2
+	tagValues   = 10<<3 | 2
 	tagSuspect  = 11<<3 | 2
 
 	tagVectorReplica = 1<<3 | 2
@@ -133,7 +134,7 @@ func (t *stater) columns(d syncproto.Delta, prev uint64) {
 	t.column, t.counts, t.replica, t.back, t.hlc, t.suspect = t.column[:0], t.counts[:0], t.replica[:0], t.back[:0], t.hlc[:0], t.suspect[:0]
 	t.someCount, t.someReplica, t.someBack, t.someHLC = false, false, false, false
 	ctx := d.Context()
-	field, sibling := uint64(0), uint64(0)
+	field, sibling, text := uint64(0), uint64(0), 0
 	for f := range d.Fields() {
 		t.column = protowire.AppendVarint(t.column, field)
 		t.counts = protowire.AppendVarint(t.counts, uint64(len(f.Siblings)))
@@ -152,6 +153,7 @@ func (t *stater) columns(d syncproto.Delta, prev uint64) {
 				t.suspect = protowire.AppendVarint(t.suspect, sibling)
 			}
 			sibling++
+			text += len(s.Value.JSON())
 		}
 	}
 	t.packed(tagPath, t.column, true)
@@ -159,12 +161,18 @@ func (t *stater) columns(d syncproto.Delta, prev uint64) {
 	t.packed(tagReplica, t.replica, t.someReplica)
 	t.packed(tagBack, t.back, t.someBack)
 	t.packed(tagHLCs, t.hlc, t.someHLC)
-	for f := range d.Fields() {
-		for _, s := range f.Siblings {
-			v := s.Value.JSON()
-			t.delta = append(t.delta, tagValue)
-			t.delta = protowire.AppendVarint(t.delta, uint64(len(v)))
-			t.delta = append(t.delta, v...)
+	if text += int(sibling) - 1; text > 0 {
+		t.delta = append(t.delta, tagValues)
+		t.delta = protowire.AppendVarint(t.delta, uint64(text))
+		first := true
+		for f := range d.Fields() {
+			for _, s := range f.Siblings {
+				if !first {
+					t.delta = append(t.delta, '\n')
+				}
+				first = false
+				t.delta = append(t.delta, s.Value.JSON()...)
+			}
 		}
 	}
 	t.packed(tagSuspect, t.suspect, true)
@@ -240,15 +248,14 @@ func storedDelta(tables, delta *scan) (syncproto.Delta, bool) {
 	replica := scan{text: delta.optional(tagReplica)}
 	back := scan{text: delta.optional(tagBack)}
 	hlcs := scan{text: delta.optional(tagHLCs)}
-	values := *delta
-	n := 0
-	for delta.next(tagValue) {
-		delta.bytes(tagValue)
-		n++
-	}
+	values := delta.optional(tagValues)
 	suspect := scan{text: delta.optional(tagSuspect)}
 	if err != nil || delta.bad || delta.more() || len(path.text) > syncproto.MaxFields*2 {
 		return d, false
+	}
+	n := strings.Count(values, "\n") + 1
+	if path.text == "" {
+		n = 0
 	}
 	fields := make([]syncproto.Field, 0, len(path.text))
 	siblings := make([]syncproto.Sibling, n)
@@ -274,7 +281,7 @@ func storedDelta(tables, delta *scan) (syncproto.Delta, bool) {
 		tables.pos++
 		hlc = tables.varint()
 	}
-	if tables.bad || tables.more() || path.bad || counts.bad || counts.more() || len(left) > 0 {
+	if tables.bad || tables.more() || path.bad || counts.bad || counts.more() || len(left) > 0 || n == 0 && values != "" {
 		return d, false
 	}
 	column := func(c *scan) uint64 {
@@ -293,7 +300,8 @@ func storedDelta(tables, delta *scan) (syncproto.Delta, bool) {
 		s.Dot = syncproto.Dot{Replica: r, N: ctx - b}
 		hlc += uint64(protowire.DecodeZigZag(column(&hlcs)))
 		s.HLC = syncproto.HLC(hlc)
-		if v := values.bytes(tagValue); v != "" {
+		var v string
+		if v, values, _ = strings.Cut(values, "\n"); v != "" {
 			if s.Value, err = syncproto.ParseValueString(v); err != nil {
 				return d, false
 			}

@@ -903,19 +903,21 @@ func (x *Vector) GetN() []uint64 {
 // A column has an entry for each field or sibling, or is empty: then it is all
 // ones for siblings, and all zeros for replica, back and hlc.
 type Delta struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"` // 16 bytes
-	Base          *Vector                `protobuf:"bytes,2,opt,name=base" json:"base,omitempty"`
-	Ctx           *Vector                `protobuf:"bytes,3,opt,name=ctx" json:"ctx,omitempty"`
-	Floor         *Vector                `protobuf:"bytes,4,opt,name=floor" json:"floor,omitempty"`
-	Path          []uint32               `protobuf:"varint,5,rep,packed,name=path" json:"path,omitempty"`         // per field: index into Tables.paths
-	Siblings      []uint32               `protobuf:"varint,6,rep,packed,name=siblings" json:"siblings,omitempty"` // per field: how many siblings it has
-	Replica       []uint32               `protobuf:"varint,7,rep,packed,name=replica" json:"replica,omitempty"`   // per sibling: index into Tables.replicas
-	Back          []uint64               `protobuf:"varint,8,rep,packed,name=back" json:"back,omitempty"`         // per sibling: ctx[replica] - n; a dot is always covered by its context
-	Hlc           []int64                `protobuf:"zigzag64,9,rep,packed,name=hlc" json:"hlc,omitempty"`         // per sibling: difference to the one before it, for the first to Tables.hlc
-	Value         []string               `protobuf:"bytes,10,rep,name=value" json:"value,omitempty"`              // per sibling, never left out: canonical JSON; empty: elided
-	Suspect       []uint32               `protobuf:"varint,11,rep,packed,name=suspect" json:"suspect,omitempty"`  // the siblings (counted from 0) that the server flagged
-	Extra         []*Extra               `protobuf:"bytes,12,rep,name=extra" json:"extra,omitempty"`              // ascending by sibling
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       []byte                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"` // 16 bytes
+	Base     *Vector                `protobuf:"bytes,2,opt,name=base" json:"base,omitempty"`
+	Ctx      *Vector                `protobuf:"bytes,3,opt,name=ctx" json:"ctx,omitempty"`
+	Floor    *Vector                `protobuf:"bytes,4,opt,name=floor" json:"floor,omitempty"`
+	Path     []uint32               `protobuf:"varint,5,rep,packed,name=path" json:"path,omitempty"`         // per field: index into Tables.paths
+	Siblings []uint32               `protobuf:"varint,6,rep,packed,name=siblings" json:"siblings,omitempty"` // per field: how many siblings it has
+	Replica  []uint32               `protobuf:"varint,7,rep,packed,name=replica" json:"replica,omitempty"`   // per sibling: index into Tables.replicas
+	Back     []uint64               `protobuf:"varint,8,rep,packed,name=back" json:"back,omitempty"`         // per sibling: ctx[replica] - n; a dot is always covered by its context
+	Hlc      []int64                `protobuf:"zigzag64,9,rep,packed,name=hlc" json:"hlc,omitempty"`         // per sibling: difference to the one before it, for the first to Tables.hlc
+	// Per sibling one line of canonical JSON, which never holds a line feed; an
+	// empty line: elided. No line feed after the last one.
+	Values        string   `protobuf:"bytes,10,opt,name=values" json:"values,omitempty"`
+	Suspect       []uint32 `protobuf:"varint,11,rep,packed,name=suspect" json:"suspect,omitempty"` // the siblings (counted from 0) that the server flagged
+	Extra         []*Extra `protobuf:"bytes,12,rep,name=extra" json:"extra,omitempty"`             // ascending by sibling
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1013,11 +1015,11 @@ func (x *Delta) GetHlc() []int64 {
 	return nil
 }
 
-func (x *Delta) GetValue() []string {
+func (x *Delta) GetValues() string {
 	if x != nil {
-		return x.Value
+		return x.Values
 	}
-	return nil
+	return ""
 }
 
 func (x *Delta) GetSuspect() []uint32 {
@@ -2517,7 +2519,7 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x03hlc\x18\x04 \x01(\x04R\x03hlc\"0\n" +
 	"\x06Vector\x12\x18\n" +
 	"\areplica\x18\x01 \x03(\rR\areplica\x12\f\n" +
-	"\x01n\x18\x02 \x03(\x04R\x01n\"\xf3\x02\n" +
+	"\x01n\x18\x02 \x03(\x04R\x01n\"\xf5\x02\n" +
 	"\x05Delta\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12+\n" +
 	"\x04base\x18\x02 \x01(\v2\x17.sambang.sync.v1.VectorR\x04base\x12)\n" +
@@ -2527,9 +2529,9 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\bsiblings\x18\x06 \x03(\rR\bsiblings\x12\x18\n" +
 	"\areplica\x18\a \x03(\rR\areplica\x12\x12\n" +
 	"\x04back\x18\b \x03(\x04R\x04back\x12\x10\n" +
-	"\x03hlc\x18\t \x03(\x12R\x03hlc\x12\x1b\n" +
-	"\x05value\x18\n" +
-	" \x03(\tB\x05\xaa\x01\x02 \x03R\x05value\x12\x18\n" +
+	"\x03hlc\x18\t \x03(\x12R\x03hlc\x12\x1d\n" +
+	"\x06values\x18\n" +
+	" \x01(\tB\x05\xaa\x01\x02 \x03R\x06values\x12\x18\n" +
 	"\asuspect\x18\v \x03(\rR\asuspect\x12,\n" +
 	"\x05extra\x18\f \x03(\v2\x16.sambang.sync.v1.ExtraR\x05extra\"?\n" +
 	"\x05Extra\x12\x18\n" +
