@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -265,7 +266,7 @@ func TestAPoisonRecordDoesNotStopTheOthers(t *testing.T) {
 		a.create(n, "35.24.14", "name", fmt.Sprintf("site %d", n))
 	}
 	a.rejectBatch = func(batch *wire.Batch) {
-		batch.Items[250].Delta.Value[0] = "\"\xff\""
+		batch.Items[250].Delta.Values = strings.Replace(batch.Items[250].Delta.GetValues(), "site 250", "\xff", 1)
 	}
 	r := a.sync()
 	if r.sum.Applied != 499 || r.sum.Quarantined != 1 {
