@@ -129,4 +129,6 @@ func MRZCheckDigit(data string) byte {
 
 // unfill returns text without fillers at its ends and with single spaces for
 // those between.
-func unfill(s string) string { return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '<' }), " ") }
+func unfill(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '<' }), " ")
+}

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -26,7 +27,7 @@ func (p *Pack) Diff(before Projection, after any, opts ...Option) ([]Part, error
 	if err != nil {
 		return nil, err
 	}
-	d := differ{p.writer(before.Kind, append([]Option{ForRecord(before.ID)}, opts...)), before}
+	d := differ{p.writer(before.Kind, before.home(p), append([]Option{ForRecord(before.ID)}, opts...)), before}
 	names := slices.Collect(maps.Keys(fields))
 	for _, e := range before.entries {
 		if _, ok := fields[e.name]; !ok {
@@ -45,28 +46,47 @@ func (p *Pack) Diff(before Projection, after any, opts ...Option) ([]Part, error
 	return d.w.parts(), nil
 }
 
-// Resolve returns the write that settles the conflict at a path with a value:
+// Resolve returns the writes that settle the conflict at a path with a value:
 // one of the conflict's, or another. The value is that of the register, as
-// [Candidate] has it.
+// [Candidate] has it. Error: [syncproto.CodeBadPath] if there is no conflict
+// of one register at the path.
 func (p Projection) Resolve(path string, v syncproto.Value) ([]Part, error) {
 	c, ok := p.Conflict(path)
 	if !ok || path == "" {
 		return nil, syncproto.Errorf(syncproto.CodeBadPath, "no conflict of one register at that path")
 	}
-	w := p.pack.writer(p.Kind, nil)
+	w := p.pack.writer(p.Kind, p.home(p.pack), nil)
+	d := differ{w, p}
+	if f := w.kind.field(path); f != nil && f.Group != "" {
+		fields := p.members()
+		fields[path] = v
+		return w.parts0(d.groups(fields))
+	}
+	if e := p.entry(path); e != nil {
+		// A field that lies in two records is settled in both.
+		return w.parts0(d.put(e, w.settledAt(path, e, place{}), path, v))
+	}
 	at := place{class: w.main}
 	if c.Record != p.ID {
 		at = place{c.Class, true}
 	}
-	if e := p.entry(path); e != nil {
-		// A field that lies in two records is settled in both.
-		at = w.settledAt(path, e, at)
-		if err := (differ{w, p}).put(e, at, path, v); err != nil {
-			return nil, err
+	return w.parts0(w.write(at, path, v))
+}
+
+// members returns the document as its members' texts.
+func (p Projection) members() map[string]any {
+	out := make(map[string]any, len(p.entries))
+	for _, e := range p.entries {
+		if e.json != "" {
+			out[e.name] = json.RawMessage(e.json)
 		}
-		return w.parts(), nil
 	}
-	if err := w.write(at, path, v); err != nil {
+	return out
+}
+
+// parts0 returns what was collected, or the error.
+func (w *writer) parts0(err error) ([]Part, error) {
+	if err != nil {
 		return nil, err
 	}
 	return w.parts(), nil
@@ -136,6 +156,11 @@ func (d differ) put(e *entry, at place, path string, v syncproto.Value) error {
 			if err := d.w.write(other, path, syncproto.Null); err != nil {
 				return err
 			}
+		}
+	}
+	for _, r := range e.strays {
+		if err := d.w.write(r.place, r.path, syncproto.Null); err != nil {
+			return err
 		}
 	}
 	return d.w.write(at, path, v)

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -40,12 +41,20 @@ func (p *Pack) ProjectWith(o ProjectOptions, main syncproto.Record, companions .
 	if j.kind == nil && p != nil && j.out.Kind != "" {
 		j.flag(syncproto.PathKind, FlagKindUnknown)
 	}
+	if main.ID().IsZero() && len(companions) > 0 {
+		j.out.ID, _ = companions[0].Of()
+	}
+	// The record's own class, whatever this version of the pack would choose.
 	j.home = p.Class(j.out.Kind)
+	if home := main.Home(); home != "" {
+		j.home, j.out.class = home.Class(), home.Class()
+	}
 	j.place(main, companions)
 	j.life()
 	for _, t := range j.tops() {
 		j.top(t)
 	}
+	j.groups()
 	j.derive()
 	slices.SortFunc(j.out.entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	slices.SortFunc(j.out.Conflicts, func(a, b Conflict) int {
@@ -65,6 +74,8 @@ type projector struct {
 	o    ProjectOptions
 	recs []placed
 	out  Projection
+	// grouped holds the registers of groups and of their single fields.
+	grouped map[string][]register
 }
 
 // placed is a record and what it is to the projection.
@@ -100,7 +111,7 @@ func (j *projector) place(main syncproto.Record, companions []syncproto.Record) 
 		if len(companions) == 0 {
 			return
 		}
-		id := syncproto.CompanionID(main.ID(), class)
+		id := syncproto.CompanionID(j.out.ID, class)
 		i := slices.IndexFunc(companions, func(r syncproto.Record) bool { return r.ID() == id && !r.IsZero() })
 		if i >= 0 {
 			j.recs = append(j.recs, placed{companions[i], place{class, true}})
@@ -179,7 +190,7 @@ func (j *projector) top(t top) {
 	}
 	var own, other []register
 	for _, r := range t.regs {
-		if r.rest == "" && (f == nil || f.Group == "") {
+		if r.rest == "" {
 			own = append(own, r)
 		} else {
 			other = append(other, r)
@@ -187,10 +198,13 @@ func (j *projector) top(t top) {
 	}
 	if len(own) > 0 {
 		switch {
+		case g != nil, f != nil && f.Group != "":
+			if j.grouped == nil {
+				j.grouped = map[string][]register{}
+			}
+			j.grouped[t.name] = own
 		case f != nil:
-			j.plain(t.name, f.Policy, f, f.Class, own)
-		case g != nil:
-			j.groupOf(g, own)
+			j.plain(t.name, f.Policy, f, placeOf(f.Class, j.home), own)
 		default:
 			j.unknown(t.name, own)
 		}
@@ -235,14 +249,14 @@ func (j *projector) unknown(name string, regs []register) {
 	if j.kind != nil {
 		j.flag(name, FlagFieldUnknown)
 	}
-	j.plain(name, PolicyLWW, nil, "", regs)
+	j.plain(name, PolicyLWW, nil, place{}, regs)
 }
 
 // plain shows one register. The same path may lie in two records when a field
-// has changed its class; class is the right one, "" if that is unknown.
-func (j *projector) plain(name string, policy Policy, f *Field, class syncproto.Class, regs []register) {
+// has changed its class; want is the right place, zero if that is unknown.
+func (j *projector) plain(name string, policy Policy, f *Field, want place, regs []register) {
 	e := entry{name: name}
-	shown, rest := j.resolve(name, policy, f, class, regs, &e)
+	shown, rest := j.resolve(name, policy, f, want, regs, &e)
 	if !shown.IsNull() {
 		e.json = rest.JSON()
 		e.value = shown
@@ -250,18 +264,43 @@ func (j *projector) plain(name string, policy Policy, f *Field, class syncproto.
 	j.out.entries = append(j.out.entries, e)
 }
 
-// groupOf shows a group's register as its fields.
-func (j *projector) groupOf(g *Group, regs []register) {
-	e := entry{name: g.Name, group: true}
-	shown, _ := j.resolve(g.Name, g.Policy, nil, g.Class, regs, &e)
-	e.value = shown
-	members, ok := membersOf(shown)
-	if !ok && !shown.IsNull() {
-		e.json = shown.JSON() // not an object: some other writer's idea
+// groups shows the groups' registers as their fields.
+func (j *projector) groups() {
+	if j.kind == nil || j.grouped == nil {
+		return
+	}
+	for i := range j.kind.Groups {
+		j.group(&j.kind.Groups[i])
+	}
+}
+
+func (j *projector) group(g *Group) {
+	e := entry{name: g.Name, value: syncproto.Null}
+	members := map[string]syncproto.Value{}
+	var from syncproto.Field // the group's register, if there is one
+	if regs := j.grouped[g.Name]; regs != nil {
+		shown, _ := j.resolve(g.Name, g.Policy, nil, placeOf(g.Class, j.home), regs, &e)
+		from = regs[0].field
+		m, ok := membersOf(shown)
+		if ok {
+			members = m
+		} else if !shown.IsNull() {
+			e.json = shown.JSON() // no object: some other writer's idea
+		}
+	}
+	for _, name := range g.Fields {
+		if regs := j.grouped[name]; regs != nil {
+			j.stray(g, name, regs, from, members, &e)
+		}
+	}
+	if v, err := object(members); err == nil && v.JSON() != "{}" {
+		e.value = v
+	} else if e.json != "" {
+		e.value = syncproto.MustValue(json.RawMessage(e.json))
 	}
 	for _, name := range g.Fields {
 		if v, ok := members[name]; ok && !v.IsNull() {
-			j.out.entries = append(j.out.entries, entry{name: name, json: v.JSON(), value: v, places: e.places})
+			j.out.entries = append(j.out.entries, entry{name: name, json: v.JSON(), value: v})
 		}
 		delete(members, name)
 	}
@@ -273,12 +312,43 @@ func (j *projector) groupOf(g *Group, regs []register) {
 	j.out.entries = append(j.out.entries, e)
 }
 
+// stray takes in a register of a single field of a group. It is beside the
+// group's register, not before or after it: the later is shown, and if they
+// differ a person must choose.
+func (j *projector) stray(g *Group, name string, regs []register, from syncproto.Field, members map[string]syncproto.Value, e *entry) {
+	var x entry
+	shown, _ := j.resolve(name, g.Policy, nil, placeOf(g.Class, j.home), regs, &x)
+	for _, at := range x.places {
+		e.strays = append(e.strays, stray{at, name})
+	}
+	if shown.IsNull() {
+		return
+	}
+	inGroup, ok := members[name]
+	if !ok {
+		inGroup = syncproto.Null
+	}
+	own := syncproto.Field{Path: name, Siblings: regs[0].field.Siblings}
+	if len(from.Siblings) == 0 || inGroup == shown {
+		members[name] = shown
+		return
+	}
+	other := from.Latest()
+	if compareTime(own.Latest(), other) > 0 {
+		members[name] = shown
+	}
+	other.Value = inGroup
+	own.Siblings = append(slices.Clone(own.Siblings), other)
+	slices.SortStableFunc(own.Siblings, byDot)
+	j.conflict(j.recs[regs[0].in], own, name, PolicyManual, true, "latest", func(s syncproto.Sibling) bool { return s.Value == members[name] })
+}
+
 // resolve joins the registers of one path, lists a conflict, and returns the
 // register's value that is shown and what the document shows of it.
-func (j *projector) resolve(member string, policy Policy, f *Field, class syncproto.Class, regs []register, e *entry) (syncproto.Value, syncproto.Value) {
+func (j *projector) resolve(member string, policy Policy, f *Field, want place, regs []register, e *entry) (syncproto.Value, syncproto.Value) {
 	best := 0
 	for i, r := range regs {
-		if j.recs[r.in].place.class == class {
+		if j.recs[r.in].place == want {
 			best = i
 		}
 	}
@@ -299,7 +369,7 @@ func (j *projector) resolve(member string, policy Policy, f *Field, class syncpr
 	if v, ok := right.field.Value(); ok && v.IsNull() && len(e.places) > 1 {
 		siblings = siblings[len(right.field.Siblings):]
 	}
-	if at := j.recs[right.in].place; class != "" && (at.class != class || len(e.places) > 1) {
+	if want != (place{}) && (j.recs[right.in].place != want || len(e.places) > 1) {
 		j.flag(right.path, FlagMisplaced)
 	}
 	if len(siblings) > len(right.field.Siblings) {

@@ -26,7 +26,8 @@ type Projection struct {
 	Flags     []Flag
 
 	pack    *Pack
-	entries []entry // sorted by name
+	class   syncproto.Class // of the main record
+	entries []entry         // sorted by name
 }
 
 // Conflict is a register, or a computed field, with different values.
@@ -102,7 +103,14 @@ type entry struct {
 	// whole are the places of a register that holds the set or list as one
 	// value, as a writer without this pack makes it.
 	whole []place
-	group bool // json holds what stands under a group's name; value is the group's
+	// strays are registers of a group's single fields, as a writer makes them
+	// whose pack does not group them. The group's next write clears them.
+	strays []stray
+}
+
+type stray struct {
+	place place
+	path  string
 }
 
 // item is an element of a set or an item of a list.
@@ -111,6 +119,15 @@ type item struct {
 	value syncproto.Value
 	place place
 	first syncproto.Sibling // the earliest write of it
+}
+
+// home returns the class of the main record; of one that is yet to be made,
+// what the pack says.
+func (p Projection) home(k *Pack) syncproto.Class {
+	if p.class != "" {
+		return p.class
+	}
+	return k.Class(p.Kind)
 }
 
 // Review returns the conflicts that need a person.
@@ -200,7 +217,7 @@ func (p Projection) MarshalJSON() ([]byte, error) {
 	}{p.ID.String(), p.Kind, p.DocJSON(), p.Life.Deleted, p.Life.Survivors, p.Purged, p.Conflicts, p.Flags})
 }
 
-// MarshalText makes a RecordID of a conflict readable in JSON.
+// MarshalJSON returns the conflict with its record's id as text.
 func (c Conflict) MarshalJSON() ([]byte, error) {
 	type plain Conflict
 	return json.Marshal(struct {

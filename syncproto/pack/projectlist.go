@@ -77,7 +77,7 @@ func (f *Field) compare(a, b item) int {
 // element shows an element of a set or an item of an append list.
 func (j *projector) element(f *Field, key string, regs []register, e *entry) {
 	var at entry
-	shown, _ := j.resolve(f.Name, f.Policy, nil, f.Class, regs, &at)
+	shown, _ := j.resolve(f.Name, f.Policy, nil, placeOf(f.Class, j.home), regs, &at)
 	if shown.IsNull() {
 		if f.Shape == ShapeAppend {
 			j.flag(regs[0].path, FlagRemoved)
@@ -103,7 +103,7 @@ func (j *projector) listItem(f *Field, key string, regs []register, e *entry) {
 	var at place
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		var x entry
-		_, v := j.resolve(f.Name, f.itemPolicy(name), nil, f.Class, byName[name], &x)
+		_, v := j.resolve(f.Name, f.itemPolicy(name), nil, placeOf(f.Class, j.home), byName[name], &x)
 		members[name], at = v, x.places[0]
 	}
 	members[f.Key] = syncproto.MustValue(key)
@@ -131,7 +131,7 @@ func (j *projector) itemDeleted(f *Field, prefix string, dels []register) bool {
 // whole takes in a register that holds the set or list as one value.
 func (j *projector) whole(f *Field, regs []register, e *entry) {
 	var at entry
-	shown, _ := j.resolve(f.Name, PolicyLWW, nil, f.Class, regs, &at)
+	shown, _ := j.resolve(f.Name, PolicyLWW, nil, placeOf(f.Class, j.home), regs, &at)
 	if shown.IsNull() {
 		return
 	}

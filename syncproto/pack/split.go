@@ -103,7 +103,7 @@ func (p *Pack) Split(kind string, doc any, opts ...Option) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := p.writer(kind, opts)
+	w := p.writer(kind, p.Class(kind), opts)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if err := w.split(name, fields[name]); err != nil {
 			return nil, err
@@ -134,8 +134,8 @@ type place struct {
 	companion bool
 }
 
-func (p *Pack) writer(kind string, opts []Option) *writer {
-	w := &writer{kind: p.kind(kind), main: p.Class(kind), keys: options(opts), out: map[place]*Part{}}
+func (p *Pack) writer(kind string, main syncproto.Class, opts []Option) *writer {
+	w := &writer{kind: p.kind(kind), main: main, keys: options(opts), out: map[place]*Part{}}
 	w.other = w.main
 	if w.kind != nil {
 		w.other = w.kind.Strictest
@@ -143,12 +143,14 @@ func (p *Pack) writer(kind string, opts []Option) *writer {
 	return w
 }
 
-// at returns the place of class c.
-func (w *writer) at(c syncproto.Class) place {
-	if c == w.main {
-		return place{class: c}
+// at returns the place of class c: the main record, unless c is stricter.
+func (w *writer) at(c syncproto.Class) place { return placeOf(c, w.main) }
+
+func placeOf(c, main syncproto.Class) place {
+	if c.Stricter(main) {
+		return place{c, true}
 	}
-	return place{c, true}
+	return place{class: main}
 }
 
 func (w *writer) part(at place) *Part {
