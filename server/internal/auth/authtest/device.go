@@ -66,13 +66,18 @@ func (d *Device) EnrolBody(code, name string) map[string]any {
 // Prove returns the body with the proof that fits its members.
 func (d *Device) Prove(body map[string]any) map[string]any {
 	body = maps.Clone(body)
+	body["proof"] = B64(d.sign(Transcript(body)))
+	return body
+}
+
+// Transcript returns what the proof of a body signs.
+func Transcript(body map[string]any) []byte {
 	b := []byte("sambang-enrol-1")
 	for _, k := range []string{"enrolment", "secret", "algorithm", "public_key", "key_nonce", "device_name"} {
 		s, _ := body[k].(string)
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 	}
-	body["proof"] = B64(d.sign(b))
-	return body
+	return b
 }
 
 // sign signs outside a JWT.
