@@ -43,6 +43,7 @@ var layers = []struct {
 	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/storetest"}, "engines share the contract and its suite, never each other's SQL"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
+	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
 	{".", nil, nil, "the root holds arch_test.go alone"},
 }

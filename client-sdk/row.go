@@ -33,8 +33,9 @@ type row struct {
 	ownHigh syncproto.Dot
 	// at is the row's place in the push order; zero when there is nothing to push.
 	at place
-	// bases holds, per path that was written here and that the server may not
-	// have yet or that is in conflict, the value before.
+	// bases holds, per path that shows a write of this device, the value that
+	// the server had before it: should a conflict come, people see what both
+	// sides began with.
 	bases map[string]syncproto.Value
 	// epoch is the ordinal of the epoch in which acked and aside were learned.
 	epoch uint32
@@ -72,15 +73,15 @@ func (w *row) route() syncproto.Scope {
 }
 
 // summarize computes what the row says of its record.
-func (w *row) summarize() {
+func (w *row) summarize(st *state) {
 	w.kind = w.rec.Kind()
 	w.scope = w.rec.Home()
 	w.of, _ = w.rec.Of()
 	w.deleted = w.rec.IsPurged() && !hasContent(w.rec) || w.rec.Life().Deleted
 	w.conflicts = w.rec.Conflicts()
 	for path := range w.bases {
-		f, ok := w.rec.Field(path)
-		if !ok || len(f.Siblings) < 2 && w.acked.Covers(f.Siblings[0].Dot) {
+		f, _ := w.rec.Field(path)
+		if !slices.ContainsFunc(f.Siblings, func(s syncproto.Sibling) bool { return st.own(s.Dot.Replica) != nil }) {
 			delete(w.bases, path)
 		}
 	}

@@ -181,7 +181,7 @@ func (t *txn) rowOrNew(id syncproto.RecordID) (w *row, before row, err error) {
 // and counts true.
 func (t *txn) put(w *row, before row) error {
 	id := w.rec.ID()
-	w.summarize()
+	w.summarize(&t.st)
 	switch {
 	case !w.toPush():
 		w.at = place{}
@@ -297,11 +297,8 @@ func (t *txn) mint(w *row, writes []syncproto.Write) error {
 // keepBase remembers what the server had at a path before the first write
 // that it does not have.
 func (t *txn) keepBase(w *row, path string) {
-	if _, known := w.bases[path]; known || syncproto.IsReserved(path) {
-		return
-	}
 	f, ok := w.rec.Field(path)
-	if !ok {
+	if !ok || syncproto.IsReserved(path) {
 		return
 	}
 	for _, s := range f.Siblings {

@@ -43,10 +43,9 @@ func (c *Client) token() (string, error) {
 		return "", fmt.Errorf("draw a token id: %w", err)
 	}
 	now := c.c.Clock().Add(c.c.Offset())
-	t := jwt.NewWithClaims(method{c.c.Signer, c.c.Rand}, jwt.RegisteredClaims{
-		Issuer: c.c.Device, Subject: c.c.Device, Audience: jwt.ClaimStrings{c.c.Server},
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
-		ID: base64.RawURLEncoding.EncodeToString(jti[:]),
+	t := jwt.NewWithClaims(method{c.c.Signer, c.c.Rand}, jwt.MapClaims{
+		"iss": c.c.Device, "sub": c.c.Device, "aud": c.c.Server, // one string, as the server wants it
+		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "jti": base64.RawURLEncoding.EncodeToString(jti[:]),
 	})
 	t.Header["typ"] = "sambang-device+jwt"
 	t.Header["kid"] = c.c.Device

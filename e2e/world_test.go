@@ -1,0 +1,249 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	sambang "github.com/sambang-id/sambang/client-sdk"
+	"github.com/sambang-id/sambang/server"
+	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/pack"
+)
+
+// world is a server and the phones that talk to it.
+type world struct {
+	t      testing.TB
+	server *server.Server
+	dir    string
+	clock  *clock
+	link   *link
+	rand   io.Reader
+	phones int
+}
+
+// clock is the one clock of a world; a phone may be off.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{
+		t: t, dir: t.TempDir(),
+		clock: &clock{now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC)},
+		rand:  &lockedRand{r: rand.NewChaCha8([32]byte{1})},
+	}
+	w.link = &link{w: w}
+	w.start()
+	ctx := context.Background()
+	for _, o := range []server.Officer{
+		{ID: "budi", Name: "Budi Rekaan", Agency: "imigrasi", Role: "officer"},
+		{ID: "sari", Name: "Sari Rekaan", Agency: "disnaker", Role: "officer"},
+	} {
+		if err := w.server.PutOfficer(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = w.server.Close() })
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	s, err := server.New(server.Config{
+		Data: filepath.Join(w.dir, "server"), URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock.Now, Rand: w.rand,
+		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.server = s
+	w.link.handler = s.Handler()
+}
+
+type lockedRand struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedRand) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}
+
+// link calls the handler directly, and does to requests what a test asks.
+type link struct {
+	w       *world
+	mu      sync.Mutex
+	handler http.Handler
+	// before and after see each request; an error loses it, or its reply.
+	before, after func(*http.Request) error
+	// cut bounds the bytes of the next replies, 0 for none.
+	cut int
+	// last is the last request's body, for replays.
+	requests, bytes int
+}
+
+var errLost = errors.New("lost")
+
+func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.mu.Lock()
+	handler, before, after, cut := l.handler, l.before, l.after, l.cut
+	l.requests++
+	l.mu.Unlock()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil {
+		if err := before(r); err != nil {
+			return nil, err
+		}
+	}
+	in := r.Clone(r.Context())
+	in.Body = io.NopCloser(bytes.NewReader(body))
+	in.RequestURI = r.URL.RequestURI()
+	in.RemoteAddr = "127.0.0.1:40000"
+	rec := httptest.NewRecorder()
+	handler.ServeHTTP(rec, in)
+	if after != nil {
+		if err := after(r); err != nil {
+			return nil, err
+		}
+	}
+	resp := rec.Result()
+	all, _ := io.ReadAll(resp.Body)
+	l.mu.Lock()
+	l.bytes += len(body) + len(all)
+	l.mu.Unlock()
+	if cut > 0 && len(all) > cut {
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(all[:cut]), broken{}))
+	} else {
+		resp.Body = io.NopCloser(bytes.NewReader(all))
+	}
+	return resp, nil
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// options of a phone in a folder.
+func (w *world) options() sambang.Options {
+	return sambang.Options{Plain: true, Pack: pack.Timpora(), Transport: w.link, Clock: w.clock.Now, Rand: w.rand, App: "e2e"}
+}
+
+// phone opens and enrols a new phone.
+func (w *world) phone(officer string, grants ...syncproto.Grant) *sambang.Replica {
+	w.t.Helper()
+	w.phones++
+	r := w.open(filepath.Join(w.t.TempDir(), "phone"), w.options())
+	w.enrol(r, officer, grants...)
+	return r
+}
+
+func (w *world) open(dir string, o sambang.Options) *sambang.Replica {
+	w.t.Helper()
+	r, err := sambang.Open(dir, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func (w *world) enrol(r *sambang.Replica, officer string, grants ...syncproto.Grant) {
+	w.t.Helper()
+	if len(grants) == 0 {
+		grants = []syncproto.Grant{grant("35.24.14", "D", "T")}
+	}
+	code, err := w.server.Enrol(context.Background(), server.EnrolRequest{Officer: officer, Grants: grants})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := r.Enrol(context.Background(), code, "test phone"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func grant(region string, classes ...syncproto.Class) syncproto.Grant {
+	return syncproto.Grant{Region: syncproto.Region(region), Classes: classes}
+}
+
+// sync is one sync that must succeed.
+func (w *world) sync(r *sambang.Replica) sambang.Report {
+	w.t.Helper()
+	rep, err := r.Sync(context.Background())
+	if err != nil {
+		w.t.Fatalf("sync: %v (%+v)", err, rep)
+	}
+	w.clock.Add(time.Second)
+	return rep
+}
+
+func (w *world) create(r *sambang.Replica, fields sambang.Fields) sambang.ID {
+	w.t.Helper()
+	id, err := r.Create("site", "35.24.14", fields)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.clock.Add(time.Second)
+	return id
+}
+
+func (w *world) set(r *sambang.Replica, id sambang.ID, name string, v any) {
+	w.t.Helper()
+	if err := r.Edit(id, func(d *sambang.Draft) error { d.Set(name, v); return nil }); err != nil {
+		w.t.Fatal(err)
+	}
+	w.clock.Add(time.Second)
+}
+
+func (w *world) get(r *sambang.Replica, id sambang.ID) *sambang.Record {
+	w.t.Helper()
+	rec, err := r.Get(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rec
+}
+
+func (w *world) wantField(r *sambang.Replica, id sambang.ID, name string, want any) {
+	w.t.Helper()
+	if got := w.get(r, id).Fields[name]; got != want {
+		w.t.Errorf("%s is %v, want %v", name, got, want)
+	}
+}
+
+func (w *world) wantCustody(r *sambang.Replica, id sambang.ID, want sambang.Custody) {
+	w.t.Helper()
+	got, err := r.Custody(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if got != want {
+		w.t.Errorf("custody is %s, want %s", got, want)
+	}
+}
