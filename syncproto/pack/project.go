@@ -369,9 +369,6 @@ func (j *projector) resolve(member string, policy Policy, f *Field, want place, 
 	if v, ok := right.field.Value(); ok && v.IsNull() && len(e.places) > 1 {
 		siblings = siblings[len(right.field.Siblings):]
 	}
-	if want != (place{}) && (j.recs[right.in].place != want || len(e.places) > 1) {
-		j.flag(right.path, FlagMisplaced)
-	}
 	if len(siblings) > len(right.field.Siblings) {
 		slices.SortStableFunc(siblings, byDot)
 	}
@@ -383,6 +380,9 @@ func (j *projector) resolve(member string, policy Policy, f *Field, want place, 
 	}
 	if s.value.IsNull() {
 		return s.value, s.value
+	}
+	if want != (place{}) && (j.recs[right.in].place != want || len(e.places) > 1) {
+		j.flag(right.path, FlagMisplaced)
 	}
 	if s.suspect {
 		j.flag(right.path, FlagSuspect)
