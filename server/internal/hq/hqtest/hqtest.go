@@ -181,12 +181,6 @@ func (d *Device) Create(n int, kind, district string, doc map[string]any) syncpr
 	return id
 }
 
-// Has reports whether the device has a record.
-func (d *Device) Has(id syncproto.RecordID) bool {
-	_, ok := d.records[id]
-	return ok
-}
-
 // Set writes one value.
 func (d *Device) Set(id syncproto.RecordID, path string, value any) {
 	d.w.TB.Helper()
