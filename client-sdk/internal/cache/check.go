@@ -14,8 +14,12 @@ func (db *DB) Check() ([]*Damage, error) {
 	defer db.update.Unlock()
 	var found []*Damage
 	err := db.View(func(tx *Tx) error {
-		if err := inspect(tx.h.file, true); err != nil {
-			found = append(found, &Damage{Bucket: "(file)", Detail: err.Error()})
+		w, err := inspect(tx.h.file)
+		if err != nil {
+			w.found = append(w.found, err.Error())
+		}
+		for _, what := range w.found {
+			found = append(found, &Damage{Bucket: "(file)", Detail: what})
 		}
 		buckets, err := tx.buckets()
 		if err != nil {

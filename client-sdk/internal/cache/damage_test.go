@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,8 +23,11 @@ func sample(t *testing.T, rnd *rand.Rand, o cache.Options) (file []byte, m model
 	dir := t.TempDir()
 	db := open(t, dir, o)
 	m = model{"records": {}, "log": {}, "heads": {}}
-	for round := range 6 {
+	for round := range 8 {
 		err := db.Update(func(tx *cache.Tx) error {
+			if round > 5 { // damage of the newest meta page undoes the last transaction: let it be without effect
+				return tx.Put(heads, []byte("n"), []byte(m["heads"]["n"]))
+			}
 			for i := range 100 {
 				k := fmt.Sprintf("%016x", rnd.Uint64N(2000))
 				v := fmt.Sprintf("%d/%d %x", round, i, make([]byte, rnd.IntN(60)))
@@ -48,7 +52,10 @@ func sample(t *testing.T, rnd *rand.Rand, o cache.Options) (file []byte, m model
 }
 
 // outcome counts what reading a damaged store gave.
-type outcome struct{ refused, right, damaged, absent int }
+type outcome struct {
+	refused, rescued, right int // files, of which read with ReadOnly; rows
+	damaged, hidden, absent int // rows that say that they are damaged, that damage may hide, that are silently absent
+}
 
 // readDamaged opens a damaged file and uses all of it. A wrong value, and any error but ErrDamaged, fails the test; the death
 // of the process fails it by itself.
@@ -68,7 +75,19 @@ func readDamaged(t *testing.T, rnd *rand.Rand, what string, file []byte, m model
 		if !bytes.Equal(readFile(t, dbFile(dir)), file) {
 			t.Errorf("%s: Open changed the file that it refused", what)
 		}
-		return outcome{refused: 1}
+		out.refused++
+		readOnly := o
+		readOnly.ReadOnly = true
+		if db, err = cache.Open(dir, readOnly); err != nil {
+			if !errors.Is(err, cache.ErrDamaged) && !errors.Is(err, cache.ErrForeign) {
+				t.Errorf("%s: Open with ReadOnly: %v", what, err)
+			}
+			return out
+		}
+		out.rescued++
+		if len(db.Wounds()) == 0 {
+			t.Errorf("%s: refused, and has no wounds", what)
+		}
 	}
 	defer db.Close()
 	err = db.View(func(tx *cache.Tx) error {
@@ -79,8 +98,11 @@ func readDamaged(t *testing.T, rnd *rand.Rand, what string, file []byte, m model
 				case errors.Is(err, cache.ErrNotFound):
 					out.absent++
 				case err != nil:
-					out.damaged++
-					mustBeDamage(t, what, name, err)
+					if d := mustBeDamage(t, what, name, err); d.Key == nil && strings.Contains(d.Detail, "hide") {
+						out.hidden++
+					} else {
+						out.damaged++
+					}
 				case string(got) != want:
 					t.Errorf("%s: %s: WRONG VALUE", what, name)
 				default:
@@ -108,10 +130,19 @@ func readDamaged(t *testing.T, rnd *rand.Rand, what string, file []byte, m model
 	if err != nil && !errors.Is(err, cache.ErrDamaged) {
 		t.Errorf("%s: View: %v", what, err)
 	}
-	if out.damaged+out.absent > 0 {
+	if out.damaged+out.hidden+out.absent > 0 {
 		if damages, err := db.Check(); err != nil || len(damages) == 0 {
 			t.Errorf("%s: %+v, and Check finds nothing (%v)", what, out, err)
 		}
+	}
+	if out.rescued > 0 {
+		if err := db.Update(func(*cache.Tx) error { return nil }); !errors.Is(err, cache.ErrReadOnly) {
+			t.Errorf("%s: Update: %v", what, err)
+		}
+		if !bytes.Equal(readFile(t, dbFile(dir)), file) {
+			t.Errorf("%s: reading changed the file", what)
+		}
+		return out
 	}
 	for range 5 {
 		err := db.Update(func(tx *cache.Tx) error {
@@ -126,18 +157,51 @@ func readDamaged(t *testing.T, rnd *rand.Rand, what string, file []byte, m model
 	return out
 }
 
-func mustBeDamage(t *testing.T, what, bucket string, err error) {
+func TestADamagedMetaPageUndoesOneTransactionAtMost(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir, sealedOptions())
+	for n := uint64(1); n <= 4; n++ {
+		if err := db.WriteMark(mark(n)); err != nil {
+			t.Fatal(err)
+		}
+		put(t, db, heads, "n", fmt.Sprint(n))
+	}
+	closeDB(t, db)
+	file := readFile(t, dbFile(dir))
+	for page := range 2 {
+		damaged := bytes.Clone(file)
+		damaged[page*4096+40] ^= 1
+		writeFile(t, dbFile(dir), damaged)
+		db := open(t, dir, sealedOptions())
+		if got := get(t, db, heads, "n"); got != "4" && got != "3" {
+			t.Errorf("meta page %d damaged: n = %s", page, got)
+		}
+		if m, state := db.ReadMark(); m.N != 4 || state != cache.MarkValid {
+			t.Errorf("mark %+v, %v: the undone transaction is not found out", m, state)
+		}
+		closeDB(t, db)
+	}
+	copied := bytes.Clone(file)
+	copy(copied[4096:8192], copied[:4096])
+	writeFile(t, dbFile(dir), copied)
+	refuses(t, dir, sealedOptions(), cache.ErrDamaged)
+}
+
+func mustBeDamage(t *testing.T, what, bucket string, err error) *cache.Damage {
 	t.Helper()
-	var d *cache.Damage
+	d := &cache.Damage{}
 	if !errors.As(err, &d) || !errors.Is(err, cache.ErrDamaged) || d.Bucket[2:] != bucket {
 		t.Errorf("%s: %s: %v", what, bucket, err)
 	}
+	return d
 }
 
 func (o *outcome) add(other outcome) {
 	o.refused += other.refused
+	o.rescued += other.rescued
 	o.right += other.right
 	o.damaged += other.damaged
+	o.hidden += other.hidden
 	o.absent += other.absent
 }
 

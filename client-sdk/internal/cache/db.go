@@ -42,6 +42,16 @@ func (db *DB) StoreID() [16]byte { return db.keys.store }
 // Dir is the folder that the store was opened in.
 func (db *DB) Dir() string { return filepath.Dir(db.path) }
 
+// Wounds says what is damaged in the structure of a store that was opened with ReadOnly, without contents. Empty: nothing.
+func (db *DB) Wounds() []string {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.h == nil {
+		return nil
+	}
+	return append([]string(nil), db.h.wounds.found...)
+}
+
 // Close waits for running transactions and closes the store. Later calls return ErrClosed; closing twice is not an error.
 func (db *DB) Close() error {
 	db.update.Lock()
@@ -132,6 +142,9 @@ func (db *DB) Update(f func(*Tx) error) error {
 	h, err := db.current()
 	if err != nil {
 		return err
+	}
+	if db.o.ReadOnly {
+		return ErrReadOnly
 	}
 	b, err := h.begin(true)
 	if err != nil {

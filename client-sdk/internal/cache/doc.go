@@ -8,7 +8,7 @@
 //     then the store is closed and the next Open finds out. A View sees only what is on the disk already.
 //   - A value that is returned is the value that was put under that bucket and key in this store. Damage is ErrDamaged, never
 //     another value, and costs only the damaged row. (A damaged *key* or page header can make rows look absent: bbolt has
-//     no checksum on them. DB.Check finds such rows.)
+//     no checksum on them. DB.Check finds such rows. A damaged meta page undoes the last Update, whole: the mark is ahead then.)
 //   - No handle is used after a commit failed on it. bbolt reuses pages that the last durable state still needs if a program
 //     goes on after a failed fdatasync, so the store is closed, fenced and reopened (RELIABILITY, decision 2).
 //   - A truncated, foreign or damaged file is an error from Open, not a SIGBUS: the file's structure is read with plain reads

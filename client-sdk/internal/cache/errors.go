@@ -14,7 +14,7 @@ var (
 	// ErrForeign: the file is not a Sambang cache.
 	ErrForeign = errors.New("cache: not a Sambang cache: give another folder, or move the foreign file away")
 	// ErrDamaged: the file, a row of it, or its structure does not verify. From a read it is wrapped by *Damage.
-	ErrDamaged = errors.New("cache: damaged: keep the file as it is and report it; work can go on in a new folder")
+	ErrDamaged = errors.New("cache: damaged: keep the file and report it; open it ReadOnly to rescue its rows into a new folder")
 	// ErrNewerSchema: written by a newer version of the app.
 	ErrNewerSchema = errors.New("cache: written by a newer version: update the app")
 	// ErrWrongKey: the store was sealed with another key.
@@ -39,8 +39,8 @@ var (
 	ErrUnknown = errors.New("cache: not known whether it was saved: close the store, open it again, and look")
 	// ErrClosed: the store was closed, by Close or by a failed fence.
 	ErrClosed = errors.New("cache: closed: open the store again")
-	// ErrReadOnly: a Put or Delete in a View.
-	ErrReadOnly = errors.New("cache: this transaction only reads: use Update")
+	// ErrReadOnly: a Put or Delete in a View, or an Update of a store that was opened with ReadOnly.
+	ErrReadOnly = errors.New("cache: only reading is possible here: use Update, on a store that is open for writing")
 	// ErrTxDone: a Tx was used after its closure returned.
 	ErrTxDone = errors.New("cache: transaction is over: use it only inside its closure")
 )

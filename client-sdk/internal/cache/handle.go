@@ -3,9 +3,11 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,9 +17,10 @@ import (
 
 // handle is an open bbolt file. After a commit failed on it, it is only closed.
 type handle struct {
-	bolt *bolt.DB
-	file *os.File    // the descriptor that bolt uses
-	lost atomic.Bool // a panic left bbolt's locks taken: any further call might wait for ever
+	bolt   *bolt.DB
+	file   *os.File    // the descriptor that bolt uses
+	wounds wounds      // with ReadOnly only
+	lost   atomic.Bool // a panic left bbolt's locks taken: any further call might wait for ever
 }
 
 // boltTimeout is short: our own lock is held, so only a foreign tool can hold bbolt's.
@@ -25,18 +28,23 @@ const boltTimeout = 100 * time.Millisecond
 
 // attach checks a file, opens it, unlocks it and fences it. What it refuses, it does not change.
 func attach(path string, o Options) (*handle, *keyring, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, o.openFlag(), 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := inspect(f, false); err != nil {
+	w, err := inspect(f)
+	if err == nil && len(w.found) > 0 && !o.ReadOnly {
+		err = damagedFile("%s", strings.Join(w.found, "; "))
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, nil, err
 	}
-	h, err := openBolt(f)
+	h, err := openBolt(f, o.ReadOnly)
 	if err != nil {
 		return nil, nil, err
 	}
+	h.wounds = w
 	var keys *keyring
 	err = guarded(func() error {
 		return h.bolt.View(func(tx *bolt.Tx) error {
@@ -47,7 +55,7 @@ func attach(path string, o Options) (*handle, *keyring, error) {
 			return err
 		})
 	})
-	if err == nil {
+	if err == nil && !o.ReadOnly {
 		err = o.durably(OpFence, func() error { return fence(f) })
 	}
 	if err != nil {
@@ -58,28 +66,44 @@ func attach(path string, o Options) (*handle, *keyring, error) {
 }
 
 // inspect reads a file's structure without mapping it.
-func inspect(f *os.File, leaves bool) error {
+func inspect(f *os.File) (wounds, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return wounds{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file: %w", info.Name(), ErrForeign)
+		return wounds{}, fmt.Errorf("%s is no regular file: %w", info.Name(), ErrForeign)
 	}
 	m, err := readMetas(f, info.Size())
 	if err != nil {
-		return err
+		return wounds{}, err
 	}
-	return checkShape(f, m, leaves)
+	if err := warm(f, int64(m.end)*pageSize); err != nil {
+		return wounds{}, err
+	}
+	w, err := checkShape(f, m)
+	if fl := (*flaw)(nil); errors.As(err, &fl) {
+		err = damagedFile("%s", fl.text)
+	}
+	return w, err
+}
+
+// warm reads the pages in use once, in the order in which they lie on the disk: many times faster on flash than one by one,
+// which is how the walk, and later bbolt's map, ask for them.
+func warm(f *os.File, size int64) error {
+	chunk := make([]byte, 256<<10)
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.NewSectionReader(f, 0, size), chunk)
+	return err
 }
 
 // openBolt hands a file to bbolt. The file is closed when that fails.
-func openBolt(f *os.File) (*handle, error) {
+func openBolt(f *os.File, readOnly bool) (*handle, error) {
 	h := &handle{file: f}
 	err := guarded(func() (err error) {
 		h.bolt, err = bolt.Open(f.Name(), 0o600, &bolt.Options{
 			Timeout:  boltTimeout,
 			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+			ReadOnly: readOnly, // then bbolt does not look at the freelist
 			PageSize: pageSize,
 			// A freelist on disk costs a page per commit. Without it every open would scan the whole file, in a goroutine
 			// of bbolt's whose panic on a damaged page nothing can catch.

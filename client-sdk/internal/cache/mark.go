@@ -70,12 +70,15 @@ const (
 )
 
 func openMark(o Options, k *keyring) (*markFile, error) {
-	if err := o.makeFolder(o.MarkDir); err != nil {
-		return nil, fmt.Errorf("mark: %w", err)
-	}
 	path := filepath.Join(o.MarkDir, markName)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, o.openFlag(), 0)
 	if errors.Is(err, fs.ErrNotExist) {
+		if o.ReadOnly {
+			return &markFile{o: o, keys: k}, nil
+		}
+		if err := o.makeFolder(o.MarkDir); err != nil {
+			return nil, fmt.Errorf("mark: %w", err)
+		}
 		if err := createMark(o, path); err != nil {
 			return nil, fmt.Errorf("create mark: %w", err)
 		}
@@ -134,6 +137,9 @@ func (m *markFile) load() error {
 	if n < len(pages) && m.state == MarkMissing {
 		m.state = MarkDamaged // the file was cut: it is made whole before it is renamed into place
 	}
+	if m.o.ReadOnly {
+		return nil
+	}
 	return m.o.durably(OpFence, func() error {
 		if _, err := m.file.WriteAt(pages, 0); err != nil {
 			return err
@@ -186,7 +192,10 @@ func (m *markFile) read() (Mark, MarkState) {
 func (m *markFile) write(mark Mark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.file == nil {
+	switch {
+	case m.o.ReadOnly:
+		return ErrReadOnly
+	case m.file == nil:
 		return ErrClosed
 	}
 	m.sequence++

@@ -48,6 +48,8 @@ type meta struct {
 
 // readMetas checks both meta pages and the file's size and returns the newest valid one, which is the one that bbolt uses.
 // An older one does not stand in for a newest that is whole and says something impossible: that would undo a transaction.
+// It does stand in for one that does not verify, because a torn write cannot be told from later damage. If it was damage, the
+// last transaction is undone as a whole, and the mark is ahead of the store.
 func readMetas(f io.ReaderAt, size int64) (meta, error) {
 	pages := make([]byte, 2*pageSize)
 	n, err := f.ReadAt(pages, 0)
@@ -68,6 +70,9 @@ func readMetas(f io.ReaderAt, size int64) (meta, error) {
 		return meta{}, damagedFile("meta pages: %v; %v", err0, err1)
 	case err0 != nil || (err1 == nil && second.txid > newest.txid):
 		newest = second
+	}
+	if err0 == nil && !inPlace(first, 0) || err1 == nil && !inPlace(pages[len(first):], 1) {
+		return meta{}, damagedFile("a meta page is in the other's place")
 	}
 	if newest.pageSize != pageSize || newest.freelist == noFreelist {
 		return meta{}, fmt.Errorf("bbolt file with other settings: %w", ErrForeign)
@@ -104,6 +109,11 @@ func parseMeta(page []byte) (meta, error) {
 	}
 	return meta{pageSize: ne.Uint32(b[8:]), root: ne.Uint64(b[16:]), freelist: ne.Uint64(b[32:]),
 		end: ne.Uint64(b[40:]), txid: ne.Uint64(b[48:])}, nil
+}
+
+// inPlace tells a meta page's number in its header; bbolt does not look at it.
+func inPlace(page []byte, id uint64) bool {
+	return binary.NativeEndian.Uint64(page) == id
 }
 
 func allZero(b []byte) bool {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 )
 
@@ -29,6 +30,11 @@ type Options struct {
 
 	// Log hears of what is not returned: a commit that reported an error and yet took effect. Default: silent.
 	Log *slog.Logger
+
+	// ReadOnly opens a store that is there and never writes to it, also one whose structure is damaged as long as reading it is
+	// safe: to rescue its rows into another store, or to examine it. What DB.Wounds tells may hide rows; then a row that is
+	// not found is a *Damage, not ErrNotFound. Update and WriteMark return ErrReadOnly. Default: false.
+	ReadOnly bool
 
 	// Fault is a test's hand on the disk: it is called around each step that makes something durable. It may return an
 	// error without calling do (the step had no effect), or after it (the effect is visible, its durability unknown).
@@ -64,6 +70,13 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o, nil
+}
+
+func (o Options) openFlag() int {
+	if o.ReadOnly {
+		return os.O_RDONLY
+	}
+	return os.O_RDWR
 }
 
 func (o Options) durably(op Op, do func() error) error {

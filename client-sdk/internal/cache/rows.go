@@ -23,35 +23,37 @@ type Row struct {
 //
 //	for row, err := range tx.Ascend(records, cache.Range{}) {
 //
-// A damaged row comes as its Key with a *Damage, and the iteration goes on after it; a *Damage without a Key means that the
-// rest of the bucket cannot be read, and ends it. Rows may be put and deleted meanwhile: the iteration goes on with the next
+// A damaged row comes as its Key with a *Damage, and the iteration goes on after it. A *Damage without a Key means that a part
+// of the bucket cannot be read; with ReadOnly the iteration goes on behind that part, otherwise it ends. Rows may be put and deleted meanwhile: the iteration goes on with the next
 // higher key.
 func (tx *Tx) Ascend(b Bucket, r Range) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		s := scan{tx: tx, b: b, r: r}
-		for s.next() {
-			row, err := s.row()
-			if !yield(row, err) {
+		for s := (scan{tx: tx, b: b, r: r}); ; {
+			for s.next() {
+				row, err := s.row()
+				if !yield(row, err) {
+					return
+				}
+			}
+			if s.err == nil || !yield(Row{}, s.err) || !s.skip() {
 				return
 			}
-		}
-		if s.err != nil {
-			yield(Row{}, s.err)
 		}
 	}
 }
 
-// Keys gives the keys of a range in order, and opens no values. A key is good until the next step. An error ends it.
+// Keys gives the keys of a range in order, and opens no values. A key is good until the next step. Errors are as in Ascend.
 func (tx *Tx) Keys(b Bucket, r Range) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		s := scan{tx: tx, b: b, r: r}
-		for s.next() {
-			if !yield(s.key, nil) {
+		for s := (scan{tx: tx, b: b, r: r}); ; {
+			for s.next() {
+				if !yield(s.key, nil) {
+					return
+				}
+			}
+			if s.err == nil || !yield(nil, s.err) || !s.skip() {
 				return
 			}
-		}
-		if s.err != nil {
-			yield(nil, s.err)
 		}
 	}
 }
@@ -65,7 +67,7 @@ func (tx *Tx) Last(b Bucket, r Range) (Row, error) {
 	case s.err != nil:
 		return Row{}, s.err
 	}
-	return Row{}, ErrNotFound
+	return Row{}, tx.missing(b)
 }
 
 // scan is a position in a range.
@@ -112,6 +114,21 @@ func (s *scan) next() (ok bool) {
 	}
 	s.key = append(s.key[:0], key...)
 	return true
+}
+
+// skip goes on behind the page that s.err came from, when Open found it damaged and knows which key comes after it.
+func (s *scan) skip() bool {
+	at := s.start()
+	if bytes.Compare(s.key, at) > 0 {
+		at = s.key
+	}
+	for _, key := range s.tx.h.wounds.after[s.b.name] {
+		if bytes.Compare(key, at) > 0 {
+			s.r.From, s.key, s.cursor, s.err = key, nil, nil, nil
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scan) last() (ok bool) {

@@ -3,176 +3,217 @@ package cache
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
 
 // shape walks a bbolt file's trees with plain reads. Open does so because bbolt checks nothing: a wrong page number in a
-// branch page sends it round in circles until the process dies, and one in the freelist makes it overwrite living rows.
+// branch page sends it round in circles until the process dies; a wrong page count in a leaf's header, or a wrong number in the
+// freelist, makes it overwrite living rows. bbolt writes pages in order and without gaps, so wrong counts and lengths show.
 //
-// Without leaves it reads the branch pages, the bucket list and the freelist, one or two pages of a hundred. Then a leaf is
-// known by its number only: its contents and its overflow pages are not looked at. All leaves of a bbolt tree are at the same
-// depth, so one child tells what its siblings are.
+// Two kinds of findings: an error means that not even reading through bbolt is safe (branch pages, bucket list). Wounds
+// mean that bbolt must not write; reading is safe, and may miss rows.
+//
+// It reads every page in use once. Values are not looked at: a sealed row verifies itself when it is read.
 type shape struct {
 	f      io.ReaderAt
 	m      meta
-	leaves bool
-	used   []uint64 // bit set of page numbers: each page belongs to one place
+	nodes  pageSet // first pages of trees' pages: met once, so the trees have no circles
+	taken  pageSet // all pages of trees and freelist, with overflow: each belongs to one place
+	wounds wounds
+	buffer []byte // of leaves, which are read one at a time
 }
 
-func checkShape(f io.ReaderAt, m meta, leaves bool) error {
-	s := &shape{f: f, m: m, leaves: leaves, used: make([]uint64, (m.end+63)/64)}
-	if err := s.claim(0, 1); err != nil { // the meta pages
-		return err
-	}
-	if err := s.tree(m.root, true); err != nil {
-		return err
-	}
-	return s.freelist()
+// wounds is damage that leaves a file readable.
+type wounds struct {
+	found []string
+	// after has, per bucket, the first keys behind pages that cannot be read, in order: reading goes on there.
+	after map[string][][]byte
 }
 
-// claim marks pages as used and refuses pages that are outside the file or used already: so the walk ends.
-func (s *shape) claim(id, overflow uint64) error {
-	if id >= s.m.end || overflow >= s.m.end-id {
-		return damagedFile("page %d+%d of %d", id, overflow, s.m.end)
+// flaw is what is wrong with a page, as opposed to a failed read.
+type flaw struct{ text string }
+
+func (f *flaw) Error() string { return f.text }
+
+func flawf(format string, args ...any) error { return &flaw{fmt.Sprintf(format, args...)} }
+
+// pageSet is a set of page numbers.
+type pageSet []uint64
+
+func (s pageSet) add(id uint64) (isNew bool) {
+	isNew = s[id/64]&(1<<(id%64)) == 0
+	s[id/64] |= 1 << (id % 64)
+	return isNew
+}
+
+func checkShape(f io.ReaderAt, m meta) (wounds, error) {
+	words := (m.end + 63) / 64
+	s := &shape{f: f, m: m, nodes: make(pageSet, words), taken: make(pageSet, words)}
+	s.wounds.after = map[string][][]byte{}
+	s.take(0, 1) // the meta pages
+	if err := s.tree(m.root, span{}); err != nil {
+		return wounds{}, err
+	}
+	if err := s.freelist(); err != nil {
+		return wounds{}, err
+	}
+	return s.wounds, nil
+}
+
+func (s *shape) wound(format string, args ...any) {
+	s.wounds.found = append(s.wounds.found, fmt.Sprintf(format, args...))
+}
+
+// take gives pages to one place.
+func (s *shape) take(id, overflow uint64) {
+	if overflow >= s.m.end-id {
+		s.wound("page %d+%d of %d", id, overflow, s.m.end)
+		return
 	}
 	for p := id; p <= id+overflow; p++ {
-		if s.used[p/64]&(1<<(p%64)) != 0 {
-			return damagedFile("page %d is used twice", p)
+		if !s.taken.add(p) {
+			s.wound("page %d is used twice", p)
 		}
-		s.used[p/64] |= 1 << (p % 64)
 	}
-	return nil
 }
 
-// page reads a page with its overflow and claims it.
-func (s *shape) page(id uint64) ([]byte, error) {
+// head reads a page's header.
+func (s *shape) head(id uint64) (flags uint16, count int, overflow uint64, err error) {
+	if id < 2 || id >= s.m.end {
+		return 0, 0, 0, flawf("page %d of %d", id, s.m.end)
+	}
 	var head [pageHeaderSize]byte
-	if err := s.head(id, &head); err != nil {
-		return nil, err
+	if _, err := s.f.ReadAt(head[:], int64(id)*pageSize); err != nil {
+		return 0, 0, 0, fmt.Errorf("read page %d: %w", id, err)
 	}
-	overflow := uint64(binary.NativeEndian.Uint32(head[12:]))
-	if err := s.claim(id, overflow); err != nil {
-		return nil, err
+	ne := binary.NativeEndian
+	if ne.Uint64(head[:]) != id {
+		return 0, 0, 0, flawf("page %d has another number in it", id)
 	}
-	p := make([]byte, (overflow+1)*pageSize)
-	if _, err := s.f.ReadAt(p, int64(id)*pageSize); err != nil {
+	return ne.Uint16(head[8:]), int(ne.Uint16(head[10:])), uint64(ne.Uint32(head[12:])), nil
+}
+
+// body reads a page with its overflow, which is cut at the end of the file.
+func (s *shape) body(buffer []byte, id, overflow uint64) ([]byte, error) {
+	size := (min(overflow, s.m.end-id-1) + 1) * pageSize
+	if uint64(cap(buffer)) < size {
+		buffer = make([]byte, size)
+	}
+	if _, err := s.f.ReadAt(buffer[:size], int64(id)*pageSize); err != nil {
 		return nil, fmt.Errorf("read page %d: %w", id, err)
 	}
-	return p, nil
+	return buffer[:size], nil
 }
 
-func (s *shape) head(id uint64, head *[pageHeaderSize]byte) error {
-	if id < 2 || id >= s.m.end {
-		return damagedFile("page %d of %d", id, s.m.end)
+// span is where a subtree belongs: to the tree of a bucket, or to the bucket list when bucket is empty, below a key.
+type span struct {
+	bucket string
+	below  []byte // nil: no end
+}
+
+// unreadable notes a page that bbolt will panic on, which guard catches.
+func (s *shape) unreadable(id uint64, in span, why error) error {
+	if in.bucket == "" {
+		return why
 	}
-	if _, err := s.f.ReadAt(head[:], int64(id)*pageSize); err != nil {
-		return fmt.Errorf("read page %d: %w", id, err)
-	}
-	if binary.NativeEndian.Uint64(head[:]) != id {
-		return damagedFile("page %d has another number in it", id)
+	s.wound("page %d: %v", id, why)
+	if in.below != nil {
+		s.wounds.after[in.bucket] = append(s.wounds.after[in.bucket], bytes.Clone(in.below))
 	}
 	return nil
 }
 
-// tree walks the tree below a page. In the root tree the leaves' rows are buckets, each with a tree of its own.
-func (s *shape) tree(id uint64, root bool) error {
-	p, err := s.page(id)
-	if err != nil {
+// tree walks the tree below a page.
+func (s *shape) tree(id uint64, in span) error {
+	if id < s.m.end && !s.nodes.add(id) {
+		return flawf("page %d has two parents", id)
+	}
+	flags, count, overflow, err := s.head(id)
+	if f := (*flaw)(nil); errors.As(err, &f) {
+		return s.unreadable(id, in, err)
+	} else if err != nil {
 		return err
 	}
-	switch binary.NativeEndian.Uint16(p[8:]) {
-	case flagBranch:
-		return s.branch(id, p, root)
-	case flagLeaf:
-		return s.leaf(fmt.Sprintf("page %d", id), p, root)
+	if flags != flagBranch && flags != flagLeaf {
+		return s.unreadable(id, in, flawf("neither branch nor leaf"))
 	}
-	return damagedFile("page %d is no tree page", id)
-}
-
-func (s *shape) branch(id uint64, p []byte, root bool) error {
-	children, err := branchChildren(id, p)
-	if err != nil {
+	s.take(id, overflow)
+	if flags == flagBranch {
+		p, err := s.body(nil, id, overflow)
+		if err != nil {
+			return err
+		}
+		return s.branch(id, p, count, in)
+	}
+	if s.buffer, err = s.body(s.buffer, id, overflow); err != nil {
 		return err
 	}
-	if !s.leaves && !root {
-		var head [pageHeaderSize]byte
-		if err := s.head(children[0], &head); err != nil {
-			return err
-		}
-		if binary.NativeEndian.Uint16(head[8:]) == flagLeaf {
-			for _, child := range children {
-				if child < 2 {
-					return damagedFile("page %d points at a meta page", id)
-				}
-				if err := s.claim(child, 0); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
+	if in.bucket == "" {
+		return s.buckets(bytes.Clone(s.buffer), count)
 	}
-	for _, child := range children {
-		if err := s.tree(child, root); err != nil {
-			return err
-		}
+	if err := checkLeaf(s.buffer, count, nil); err != nil {
+		return s.unreadable(id, in, err) // or bbolt reads it in part: then keys are out of order, or rows do not verify
 	}
 	return nil
 }
 
-func branchChildren(id uint64, p []byte) ([]uint64, error) {
+func (s *shape) branch(id uint64, p []byte, count int, in span) error {
 	ne := binary.NativeEndian
-	count := int(ne.Uint16(p[10:]))
-	if count == 0 || pageHeaderSize+count*elementSize > len(p) {
-		return nil, damagedFile("page %d: %d children", id, count)
+	data := uint64(pageHeaderSize + count*elementSize)
+	if count == 0 || data > uint64(len(p)) {
+		return flawf("page %d: %d children", id, count)
 	}
-	children := make([]uint64, count)
-	var last []byte
-	for i := range children {
+	keys := make([][]byte, count+1)
+	for i := range count {
 		at := pageHeaderSize + i*elementSize
 		from := uint64(at) + uint64(ne.Uint32(p[at:]))
 		to := from + uint64(ne.Uint32(p[at+4:]))
-		if to > uint64(len(p)) {
-			return nil, damagedFile("page %d: key outside the page", id)
+		if from != data || to > uint64(len(p)) {
+			return flawf("page %d: key in a wrong place", id)
 		}
-		key := p[from:to]
-		if i > 0 && bytes.Compare(last, key) >= 0 {
-			return nil, damagedFile("page %d: keys out of order", id)
+		keys[i], data = p[from:to], to
+		if i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
+			return flawf("page %d: keys out of order", id)
 		}
-		last, children[i] = key, ne.Uint64(p[at+8:])
 	}
-	return children, nil
+	keys[count] = in.below
+	for i := range count {
+		child := ne.Uint64(p[pageHeaderSize+i*elementSize+8:])
+		if err := s.tree(child, span{in.bucket, keys[i+1]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// leaf checks a leaf page's rows, and the trees of the buckets among them.
-func (s *shape) leaf(where string, p []byte, root bool) error {
-	if !s.leaves && !root {
-		return nil
-	}
+// checkLeaf checks that a leaf page's rows are where bbolt writes them. With bucket, the rows are buckets and given to it.
+func checkLeaf(p []byte, count int, bucket func(name, value []byte) error) error {
 	ne := binary.NativeEndian
-	count := int(ne.Uint16(p[10:]))
-	if pageHeaderSize+count*elementSize > len(p) {
-		return damagedFile("%s: %d rows", where, count)
+	data := uint64(pageHeaderSize + count*elementSize)
+	if data > uint64(len(p)) {
+		return flawf("%d rows", count)
 	}
 	var last []byte
 	for i := range count {
 		at := pageHeaderSize + i*elementSize
-		flags := ne.Uint32(p[at:])
 		from := uint64(at) + uint64(ne.Uint32(p[at+4:]))
 		mid := from + uint64(ne.Uint32(p[at+8:]))
 		to := mid + uint64(ne.Uint32(p[at+12:]))
-		if to > uint64(len(p)) {
-			return damagedFile("%s: row outside the page", where)
+		if from != data || to > uint64(len(p)) {
+			return flawf("row in a wrong place")
 		}
-		key, value := p[from:mid], p[mid:to]
+		key := p[from:mid]
 		if len(key) == 0 || (i > 0 && bytes.Compare(last, key) >= 0) {
-			return damagedFile("%s: keys out of order", where)
+			return flawf("keys out of order")
 		}
-		last = key
-		if bucket := flags&leafFlagBucket != 0; bucket != root {
-			return damagedFile("%s: bucket in a wrong place", where)
-		} else if bucket {
-			if err := s.bucket(where, value); err != nil {
+		last, data = key, to
+		if flags := ne.Uint32(p[at:]); (flags&leafFlagBucket != 0) != (bucket != nil) {
+			return flawf("bucket among rows, or row among buckets")
+		}
+		if bucket != nil {
+			if err := bucket(key, p[mid:to]); err != nil {
 				return err
 			}
 		}
@@ -180,47 +221,58 @@ func (s *shape) leaf(where string, p []byte, root bool) error {
 	return nil
 }
 
-func (s *shape) bucket(where string, value []byte) error {
-	if len(value) < bucketSize {
-		return damagedFile("%s: bucket of %d bytes", where, len(value))
-	}
-	if id := binary.NativeEndian.Uint64(value); id != 0 {
-		return s.tree(id, false)
-	}
-	inline := value[bucketSize:]
-	if len(inline) < pageHeaderSize || binary.NativeEndian.Uint16(inline[8:]) != flagLeaf {
-		return damagedFile("%s: inline bucket", where)
-	}
-	full := &shape{f: s.f, m: s.m, leaves: true, used: s.used} // it is in memory already, so look at its rows
-	return full.leaf(where+", inline bucket", inline, false)
+// buckets walks the bucket list. A small bucket is inline: its one leaf page is in the list.
+func (s *shape) buckets(p []byte, count int) error {
+	ne := binary.NativeEndian
+	return checkLeaf(p, count, func(name, value []byte) error {
+		if len(value) < bucketSize {
+			return flawf("bucket of %d bytes", len(value))
+		}
+		if id := ne.Uint64(value); id != 0 {
+			return s.tree(id, span{bucket: string(name)})
+		}
+		inline := value[bucketSize:]
+		if len(inline) < pageHeaderSize || ne.Uint16(inline[8:]) != flagLeaf {
+			return flawf("inline bucket")
+		}
+		if err := checkLeaf(inline, int(ne.Uint16(inline[10:])), nil); err != nil {
+			s.wound("inline bucket: %v", err)
+		}
+		return nil
+	})
 }
 
-// freelist checks that free pages are in the file, in order, and in no tree.
+// freelist checks that free pages are in the file, in order, and in no tree. bbolt reads it only to write.
 func (s *shape) freelist() error {
-	p, err := s.page(s.m.freelist)
+	flags, _, overflow, err := s.head(s.m.freelist)
+	if f := (*flaw)(nil); errors.As(err, &f) || err == nil && flags != flagFreelist {
+		s.wound("freelist page %d: %v", s.m.freelist, err)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	s.take(s.m.freelist, overflow)
+	p, err := s.body(nil, s.m.freelist, overflow)
 	if err != nil {
 		return err
 	}
 	ne := binary.NativeEndian
-	if ne.Uint16(p[8:]) != flagFreelist {
-		return damagedFile("page %d is no freelist", s.m.freelist)
-	}
 	count, at := uint64(ne.Uint16(p[10:])), uint64(pageHeaderSize)
 	if count == 0xFFFF { // the real count is the first number
 		count, at = ne.Uint64(p[at:]), at+8
 	}
 	if count > (uint64(len(p))-at)/8 {
-		return damagedFile("freelist of %d pages", count)
+		s.wound("freelist of %d pages", count)
+		return nil
 	}
 	last := uint64(1)
 	for range count {
 		id := ne.Uint64(p[at:])
-		if id <= last {
-			return damagedFile("freelist out of order")
+		if id <= last || id >= s.m.end {
+			s.wound("freelist: page %d after %d", id, last)
+			return nil
 		}
-		if err := s.claim(id, 0); err != nil {
-			return fmt.Errorf("freelist: %w", err)
-		}
+		s.take(id, 0)
 		last, at = id, at+8
 	}
 	return nil

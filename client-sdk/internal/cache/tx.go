@@ -81,15 +81,20 @@ func (tx *Tx) stored(b Bucket, key []byte) ([]byte, error) {
 	if tx.bolt == nil {
 		return nil, ErrTxDone
 	}
-	bucket := tx.bolt.Bucket(b.id)
-	if bucket == nil {
-		return nil, ErrNotFound
+	if bucket := tx.bolt.Bucket(b.id); bucket != nil {
+		if stored := bucket.Get(key); stored != nil {
+			return stored, nil
+		}
 	}
-	stored := bucket.Get(key)
-	if stored == nil {
-		return nil, ErrNotFound
+	return nil, tx.missing(b)
+}
+
+// missing is what to say of a row that bbolt does not find.
+func (tx *Tx) missing(b Bucket) error {
+	if len(tx.h.wounds.found) > 0 {
+		return &Damage{Bucket: b.name, Detail: "not found, and damage elsewhere may hide it"}
 	}
-	return stored, nil
+	return ErrNotFound
 }
 
 // MaxKeySize is the longest key in bytes. Keys are ids, counters and digests; bbolt is fast with short ones.
