@@ -53,7 +53,8 @@ type LogReader interface {
 	// Changes yields a record's journal entries in all scopes, in order of
 	// time, then scope and seq.
 	Changes(id syncproto.RecordID) iter.Seq2[Change, error]
-	// PastWrites yields a record's overwritten writes, in order of HLC.
+	// PastWrites yields a record's overwritten writes, in order of HLC, then
+	// replica and counter.
 	PastWrites(id syncproto.RecordID) iter.Seq2[PastWrite, error]
 	// Companions returns the live companion rows of a record.
 	Companions(id syncproto.RecordID) ([]Row, error)
@@ -100,6 +101,7 @@ type Stats struct {
 type RegistryReader interface {
 	Device(id string) (Device, error)
 	Officer(id string) (Officer, error)
+	// Devices and Officers return all of them, in order of id, by bytes.
 	Devices() ([]DeviceStatus, error)
 	// DeviceStatus returns one device with what is known of its sync.
 	DeviceStatus(id string) (DeviceStatus, error)
