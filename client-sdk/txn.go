@@ -410,12 +410,15 @@ func newReplicaID(random io.Reader, publicKey []byte) (syncproto.ReplicaID, [16]
 }
 
 // observe lets the clock follow what others wrote, unless they live in the
-// future.
+// future, or the server found that their clock was ahead: an officer who reads
+// such a record must not come under the same suspicion.
 func (t *txn) observe(d syncproto.Delta) {
 	var latest syncproto.HLC
 	for f := range d.Fields() {
 		for _, s := range f.Siblings {
-			latest = max(latest, s.HLC)
+			if !s.Suspect {
+				latest = max(latest, s.HLC)
+			}
 		}
 	}
 	t.st.minter = t.st.minter.Observe(latest, t.now, syncproto.DeviceClockTolerance)
