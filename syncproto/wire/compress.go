@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"sync"
 
@@ -31,7 +32,18 @@ const MaxWindow = 8 << 20
 // decoded [syncproto.CodeDecompressedSize], one that does not decompress
 // [syncproto.CodeMalformed]. Close gives its memory back; it does not close r.
 func NewBodyReader(r io.Reader, contentEncoding string) (io.ReadCloser, error) {
-	sent := &capped{r: r, left: syncproto.MaxBodyBytes, code: syncproto.CodeTooLarge, limit: syncproto.MaxBodyBytes}
+	return newReader(r, contentEncoding, syncproto.MaxBodyBytes, syncproto.MaxDecodedBytes)
+}
+
+// NewResponseReader is [NewBodyReader] for a device: a response has no limit
+// as a whole, because it is applied frame by frame; its window and its frames
+// have.
+func NewResponseReader(r io.Reader, contentEncoding string) (io.ReadCloser, error) {
+	return newReader(r, contentEncoding, math.MaxInt64-1, math.MaxInt64-1)
+}
+
+func newReader(r io.Reader, contentEncoding string, maxSent, maxDecoded int64) (io.ReadCloser, error) {
+	sent := &capped{r: r, left: maxSent, code: syncproto.CodeTooLarge, limit: maxSent}
 	switch strings.ToLower(strings.TrimSpace(contentEncoding)) {
 	case "", "identity":
 		return io.NopCloser(sent), nil
@@ -44,7 +56,7 @@ func NewBodyReader(r io.Reader, contentEncoding string) (io.ReadCloser, error) {
 		return nil, zstdError(err)
 	}
 	b := &bodyReader{d: d, sent: sent}
-	b.capped = capped{r: d, left: syncproto.MaxDecodedBytes, code: syncproto.CodeDecompressedSize, limit: syncproto.MaxDecodedBytes}
+	b.capped = capped{r: d, left: maxDecoded, code: syncproto.CodeDecompressedSize, limit: maxDecoded}
 	return b, nil
 }
 

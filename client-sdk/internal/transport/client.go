@@ -108,7 +108,7 @@ func (c *Client) Sync(ctx context.Context, body []byte, moved Progress, fn func(
 		return syncproto.Errorf(syncproto.CodeBadResponse, "response of another content type: is there a portal or proxy in between?")
 	}
 	counted := &counter{r: resp.Body, moved: func(n int64) { c.down.Add(n); watch.touch(); moved(0, n) }}
-	decoded, err := newDecoder(counted, resp.Header.Get("Content-Encoding"))
+	decoded, err := wire.NewResponseReader(counted, resp.Header.Get("Content-Encoding"))
 	if err != nil {
 		return err
 	}
