@@ -295,43 +295,21 @@ func (g *gapFiller) next(batch *batchBuilder) error {
 	return nil
 }
 
-// bodyBuilder holds a compressed body. A small one is compressed with more
-// effort at the end, a large one as it grows.
+// bodyBuilder holds a compressed body.
 type bodyBuilder struct {
-	raw    bytes.Buffer
 	packed bytes.Buffer
 	writer *wire.BodyWriter
 	frames *wire.FrameWriter
 }
 
-// smallBody is up to where bytes cost more than computing.
-const smallBody = 256 << 10
-
 func newBodyBuilder() *bodyBuilder {
 	b := &bodyBuilder{}
-	b.frames = wire.NewFrameWriter(b, wire.Protobuf)
+	b.writer = wire.NewBodyWriter(&b.packed)
+	b.frames = wire.NewFrameWriter(b.writer, wire.Protobuf)
 	return b
 }
 
-func (b *bodyBuilder) Write(p []byte) (int, error) {
-	if b.writer != nil {
-		return b.writer.Write(p)
-	}
-	b.raw.Write(p)
-	if b.raw.Len() > smallBody {
-		b.writer = wire.NewBodyWriter(&b.packed)
-		if _, err := b.writer.Write(b.raw.Bytes()); err != nil {
-			return 0, err
-		}
-		b.raw = bytes.Buffer{}
-	}
-	return len(p), nil
-}
-
 func (b *bodyBuilder) finish() ([]byte, error) {
-	if b.writer == nil {
-		return wire.CompressSmall(b.raw.Bytes()), nil
-	}
 	if err := b.writer.Close(); err != nil {
 		return nil, fmt.Errorf("compress the request: %w", err)
 	}

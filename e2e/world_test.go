@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -28,7 +29,51 @@ type world struct {
 	link   *link
 	rand   io.Reader
 	phones int
+	marked sambang.ID
 }
+
+// backup saves the server, lets fn happen, and brings the saved one back.
+func (w *world) backup(fn func()) {
+	w.t.Helper()
+	saved := filepath.Join(w.t.TempDir(), "server")
+	if err := w.server.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	replace(w.t, saved, filepath.Join(w.dir, "server"))
+	w.start()
+	fn()
+	if err := w.server.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	replace(w.t, filepath.Join(w.dir, "server"), saved)
+	w.clock.Add(10 * time.Second)
+	w.start()
+	w.clock.Add(10 * time.Second)
+}
+
+// values are all values that a field shows, in conflict or not.
+func (w *world) values(r *sambang.Replica, id sambang.ID, name string) map[any]bool {
+	w.t.Helper()
+	out := map[any]bool{}
+	conflicts, err := r.Conflicts(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range conflicts {
+		if c.Field != name {
+			continue
+		}
+		for _, v := range c.Values {
+			out[v.Value] = true
+		}
+	}
+	if v, ok := w.get(r, id).Fields[name]; ok {
+		out[v] = true
+	}
+	return out
+}
+
+func jsonNumber(s string) json.Number { return json.Number(s) }
 
 // clock is the one clock of a world; a phone may be off.
 type clock struct {
