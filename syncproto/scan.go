@@ -1,6 +1,7 @@
 package syncproto
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
@@ -119,6 +120,7 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
+		key = unescape(key)
 		if !first && prev >= key {
 			s.canonical = false // unsorted, or twice: decode tells
 		}
@@ -258,6 +260,19 @@ func canonicalEscapes(raw string) bool {
 		}
 	}
 	return true
+}
+
+// unescape returns what a scanned key spells: keys are sorted by their text,
+// not by its escapes.
+func unescape(raw string) string {
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw
+	}
+	var key string
+	if err := json.Unmarshal([]byte(`"`+raw+`"`), &key); err != nil {
+		return raw // unreachable: it was scanned
+	}
+	return key
 }
 
 func (s *scanner) digits() int {
