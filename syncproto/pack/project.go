@@ -51,9 +51,9 @@ func (p *Pack) ProjectWith(o ProjectOptions, main syncproto.Record, companions .
 	}
 	j.place(main, companions)
 	j.life()
-	for _, t := range j.tops() {
-		j.top(t)
-	}
+	regs := j.registers()
+	j.out.entries = make([]entry, 0, len(regs))
+	runs(regs, nameOf, j.top)
 	j.groups()
 	j.derive()
 	slices.SortFunc(j.out.entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
@@ -82,20 +82,17 @@ type projector struct {
 type placed struct {
 	record syncproto.Record
 	place  place
+	places []place // place alone, shared by the entries
 }
+
+func newPlaced(r syncproto.Record, p place) placed { return placed{r, p, []place{p}} }
 
 // register is a register of one of the records.
 type register struct {
-	in    int    // index of its record
-	path  string // whole
-	rest  string // behind the first segment, "" for the register of that name
-	field syncproto.Field
-}
-
-// top is what lies at and below one first segment.
-type top struct {
-	name string
-	regs []register
+	in         int    // index of its record
+	name, rest string // its path's first segment, and what is behind it
+	path       string
+	field      syncproto.Field
 }
 
 func (j *projector) flag(path string, code FlagCode) {
@@ -105,7 +102,7 @@ func (j *projector) flag(path string, code FlagCode) {
 // place finds out which class each companion has.
 func (j *projector) place(main syncproto.Record, companions []syncproto.Record) {
 	if !main.IsZero() {
-		j.recs = append(j.recs, placed{main, place{class: j.home}})
+		j.recs = append(j.recs, newPlaced(main, place{class: j.home}))
 	}
 	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
 		if len(companions) == 0 {
@@ -114,7 +111,7 @@ func (j *projector) place(main syncproto.Record, companions []syncproto.Record) 
 		id := syncproto.CompanionID(j.out.ID, class)
 		i := slices.IndexFunc(companions, func(r syncproto.Record) bool { return r.ID() == id && !r.IsZero() })
 		if i >= 0 {
-			j.recs = append(j.recs, placed{companions[i], place{class, true}})
+			j.recs = append(j.recs, newPlaced(companions[i], place{class, true}))
 			j.out.Purged = j.out.Purged || companions[i].IsPurged()
 		}
 	}
@@ -159,86 +156,93 @@ func (j *projector) conflict(r placed, f syncproto.Field, member string, policy 
 	j.out.Conflicts = append(j.out.Conflicts, c)
 }
 
-// tops groups the registers of all records by their first segment.
-func (j *projector) tops() []top {
-	var out []top
-	index := map[string]int{}
+// registers returns the ordinary registers of all records, in order of their
+// first segment, then of their path: what belongs together is adjacent.
+func (j *projector) registers() []register {
+	n := 0
+	for _, r := range j.recs {
+		n += r.record.Len()
+	}
+	out := make([]register, 0, n)
 	for in, r := range j.recs {
 		for f := range r.record.Fields() {
 			if syncproto.IsReserved(f.Path) {
 				continue
 			}
 			name, rest, _ := strings.Cut(f.Path, "/")
-			i, ok := index[name]
-			if !ok {
-				i = len(out)
-				index[name] = i
-				out = append(out, top{name: name})
-			}
-			out[i].regs = append(out[i].regs, register{in, f.Path, rest, f})
+			out = append(out, register{in, name, rest, f.Path, f})
 		}
 	}
+	slices.SortStableFunc(out, func(a, b register) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.path, b.path))
+	})
 	return out
 }
 
+// runs calls f with each run of registers that have the same key.
+func runs(regs []register, key func(register) string, f func(key string, regs []register)) {
+	for i := 0; i < len(regs); {
+		k := key(regs[i])
+		n := i + 1
+		for n < len(regs) && key(regs[n]) == k {
+			n++
+		}
+		f(k, regs[i:n:n])
+		i = n
+	}
+}
+
+func nameOf(r register) string { return r.name }
+func pathOf(r register) string { return r.path }
+
 // top shows what lies at and below one first segment.
-func (j *projector) top(t top) {
-	f, g := j.kind.field(t.name), j.kind.group(t.name)
+func (j *projector) top(name string, regs []register) {
+	f, g := j.kind.field(name), j.kind.group(name)
 	if f != nil && f.items() {
-		j.list(f, t.regs)
+		j.list(f, regs)
 		return
 	}
-	var own, other []register
-	for _, r := range t.regs {
-		if r.rest == "" {
-			own = append(own, r)
-		} else {
-			other = append(other, r)
-		}
+	// The registers of the name itself come before those below it.
+	n := 0
+	for n < len(regs) && regs[n].rest == "" {
+		n++
 	}
-	if len(own) > 0 {
+	if own := regs[:n:n]; n > 0 {
 		switch {
 		case g != nil, f != nil && f.Group != "":
 			if j.grouped == nil {
 				j.grouped = map[string][]register{}
 			}
-			j.grouped[t.name] = own
+			j.grouped[name] = own
 		case f != nil:
-			j.plain(t.name, f.Policy, f, placeOf(f.Class, j.home), own)
+			j.plain(name, f.Policy, f, placeOf(f.Class, j.home), own)
 		default:
-			j.unknown(t.name, own)
+			j.unknown(name, own)
 		}
 	}
-	j.raw(other)
+	j.raw(regs[n:])
 }
 
 // raw shows registers that have no place in the pack's form under their paths.
 func (j *projector) raw(regs []register) {
-	byPath := map[string][]register{}
-	var paths []string
-	for _, r := range regs {
-		if byPath[r.path] == nil {
-			paths = append(paths, r.path)
+	runs(regs, pathOf, func(path string, regs []register) {
+		if !strings.HasSuffix(path, "/"+syncproto.PathDel) && !j.inDeleted(regs[0]) {
+			j.unknown(path, regs)
 		}
-		byPath[r.path] = append(byPath[r.path], r)
-	}
-	for _, path := range paths {
-		if strings.HasSuffix(path, "/"+syncproto.PathDel) || j.inDeleted(byPath[path][0]) {
-			continue
-		}
-		j.unknown(path, byPath[path])
-	}
+	})
 }
 
 // inDeleted reports whether a register that the pack does not know lies in a
 // list item that is deleted.
 func (j *projector) inDeleted(r register) bool {
+	record := j.recs[r.in].record
 	for i := range len(r.path) {
-		if r.path[i] == '/' {
-			prefix := r.path[:i]
-			if _, ok := j.recs[r.in].record.Field(prefix + "/" + syncproto.PathDel); ok && j.recs[r.in].record.ItemLife(prefix).Deleted {
-				return true
-			}
+		if r.path[i] != '/' {
+			continue
+		}
+		prefix := r.path[:i]
+		if _, ok := record.Field(prefix + "/" + syncproto.PathDel); ok && record.ItemLife(prefix).Deleted {
+			return true
 		}
 	}
 	return false
@@ -354,7 +358,7 @@ func (j *projector) resolve(member string, policy Policy, f *Field, want place, 
 	}
 	right := regs[best]
 	siblings := right.field.Siblings
-	e.places = append(e.places, j.recs[right.in].place)
+	e.places = slices.Clip(j.recs[right.in].places)
 	for i, r := range regs {
 		if i == best {
 			continue

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ type Candidate struct {
 
 // MarshalJSON returns {"value","replica","n","at_millis","suspect","shown"}.
 func (c Candidate) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	return marshal(struct {
 		Value   json.RawMessage `json:"value"`
 		Replica string          `json:"replica"`
 		N       uint64          `json:"n"`
@@ -205,7 +206,7 @@ func (p Projection) entry(name string) *entry {
 // MarshalJSON returns {"id","kind","doc","deleted","survivors","purged",
 // "conflicts","flags"}.
 func (p Projection) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	return marshal(struct {
 		ID        string          `json:"id"`
 		Kind      string          `json:"kind"`
 		Doc       json.RawMessage `json:"doc"`
@@ -220,10 +221,20 @@ func (p Projection) MarshalJSON() ([]byte, error) {
 // MarshalJSON returns the conflict with its record's id as text.
 func (c Conflict) MarshalJSON() ([]byte, error) {
 	type plain Conflict
-	return json.Marshal(struct {
+	return marshal(struct {
 		Record string `json:"record"`
 		plain
 	}{c.Record.String(), plain(c)})
+}
+
+// marshal is json.Marshal without escapes that only HTML needs: an MRZ is full
+// of "<".
+func marshal(x any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(x)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // appendKey appends a key of an object as canonical JSON.

@@ -2,7 +2,6 @@ package pack
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,31 +10,26 @@ import (
 
 // list shows a set, an append list or a list.
 func (j *projector) list(f *Field, regs []register) {
-	e := entry{name: f.Name}
-	var other, whole []register
-	byKey := map[string][]register{} // in order of path
-	var itemKeys []string
-	for _, r := range regs {
-		key, member, deep := strings.Cut(r.rest, "/")
-		switch {
-		case r.rest == "":
-			whole = append(whole, r)
-		case f.Shape == ShapeList && (!deep || strings.Contains(member, "/")), f.Shape != ShapeList && deep:
-			other = append(other, r)
-		default:
-			if byKey[key] == nil {
-				itemKeys = append(itemKeys, key)
-			}
-			byKey[key] = append(byKey[key], r)
-		}
+	e := entry{name: f.Name, items: make([]item, 0, len(regs))}
+	n := 0
+	for n < len(regs) && regs[n].rest == "" {
+		n++
 	}
-	for _, key := range itemKeys {
+	whole, regs := regs[:n:n], regs[n:]
+	runs(regs, keyOf, func(key string, regs []register) {
 		if f.Shape == ShapeList {
-			j.listItem(f, key, byKey[key], &e)
-		} else {
-			j.element(f, key, byKey[key], &e)
+			j.listItem(f, key, regs, &e)
+			return
 		}
-	}
+		n := 0
+		for n < len(regs) && regs[n].rest == key {
+			n++
+		}
+		if n > 0 {
+			j.element(f, regs[:n:n], &e)
+		}
+		j.raw(regs[n:])
+	})
 	if len(whole) > 0 {
 		j.whole(f, whole, &e)
 	}
@@ -54,7 +48,12 @@ func (j *projector) list(f *Field, regs []register) {
 		e.json = string(append(b, ']'))
 	}
 	j.out.entries = append(j.out.entries, e)
-	j.raw(other)
+}
+
+// keyOf returns the second segment of a register's path.
+func keyOf(r register) string {
+	key, _, _ := strings.Cut(r.rest, "/")
+	return key
 }
 
 // compare orders the items of a list.
@@ -75,7 +74,7 @@ func (f *Field) compare(a, b item) int {
 }
 
 // element shows an element of a set or an item of an append list.
-func (j *projector) element(f *Field, key string, regs []register, e *entry) {
+func (j *projector) element(f *Field, regs []register, e *entry) {
 	var at entry
 	shown, _ := j.resolve(f.Name, f.Policy, nil, placeOf(f.Class, j.home), regs, &at)
 	if shown.IsNull() {
@@ -84,28 +83,29 @@ func (j *projector) element(f *Field, key string, regs []register, e *entry) {
 		}
 		return
 	}
-	e.items = append(e.items, item{key, shown, at.places[0], earliest(regs)})
+	e.items = append(e.items, item{regs[0].rest, shown, at.places[0], earliest(regs)})
 }
 
 // listItem puts an item of a list together from its registers.
 func (j *projector) listItem(f *Field, key string, regs []register, e *entry) {
 	prefix := f.Name + "/" + key
-	byName := map[string][]register{}
-	for _, r := range regs {
-		_, name, _ := strings.Cut(r.rest, "/")
-		byName[name] = append(byName[name], r)
-	}
-	if dels := byName[syncproto.PathDel]; dels != nil && j.itemDeleted(f, prefix, dels) {
+	dels := slices.DeleteFunc(slices.Clone(regs), func(r register) bool { return r.rest != key+"/"+syncproto.PathDel })
+	if len(dels) > 0 && j.itemDeleted(f, prefix, dels) {
 		return
 	}
-	delete(byName, syncproto.PathDel)
 	members := map[string]syncproto.Value{}
 	var at place
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		var x entry
-		_, v := j.resolve(f.Name, f.itemPolicy(name), nil, placeOf(f.Class, j.home), byName[name], &x)
-		members[name], at = v, x.places[0]
-	}
+	runs(regs, pathOf, func(_ string, regs []register) {
+		_, name, deep := strings.Cut(regs[0].rest, "/")
+		switch {
+		case !deep || strings.Contains(name, "/"):
+			j.raw(regs)
+		case name != syncproto.PathDel:
+			var x entry
+			_, v := j.resolve(f.Name, f.itemPolicy(name), nil, placeOf(f.Class, j.home), regs, &x)
+			members[name], at = v, x.places[0]
+		}
+	})
 	members[f.Key] = syncproto.MustValue(key)
 	v, err := object(members)
 	if err != nil || len(members) == 1 {

@@ -117,6 +117,17 @@ func (s *schema) fits(name string, doc map[string]any) bool {
 	return err == nil && c.Validate(doc) == nil
 }
 
+// note returns the rule that a subschema stands for or is a part of, nil if it
+// is a schema like any other.
+func (s *schema) note(pointer string) *ruleNote {
+	for i := len(pointer); i > 0; i = strings.LastIndexByte(pointer[:i], '/') {
+		if n := s.notes[pointer[:i]]; n != nil {
+			return n
+		}
+	}
+	return nil
+}
+
 // noLoader refuses to load anything: a pack is complete in itself.
 type noLoader struct{}
 

@@ -131,7 +131,7 @@ func (v *validation) add(path []string, rule string, message Label) {
 // walk turns the library's tree of errors into findings.
 func (v *validation) walk(e *jsonschema.ValidationError) {
 	_, pointer, _ := strings.Cut(e.SchemaURL, "#")
-	if n := v.p.schema.notes[pointer]; n != nil {
+	if n := v.p.schema.note(pointer); n != nil {
 		if slices.ContainsFunc(n.Needs, func(f string) bool { return !v.sees(f) }) {
 			return
 		}
