@@ -106,6 +106,7 @@ type RegistryReader interface {
 	// DeviceStatus returns one device with what is known of its sync.
 	DeviceStatus(id string) (DeviceStatus, error)
 	Officers() ([]Officer, error)
+	// Receipts returns a device's receipts, newest first, at most limit.
 	Receipts(device string, limit int) ([]Receipt, error)
 }
 

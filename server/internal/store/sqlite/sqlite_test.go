@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -16,5 +17,11 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
+	})
+}
+
+func TestFiles(t *testing.T) {
+	storetest.RunFiles(t, func(ctx context.Context, path string) (store.Store, error) {
+		return sqlite.Open(ctx, path, sqlite.Options{})
 	})
 }
