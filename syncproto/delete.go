@@ -2,8 +2,8 @@ package syncproto
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,28 +25,45 @@ func (d Deletion) Value() Value {
 	return MustValue(map[string]any{"deleted": d.Deleted, "seen": seen})
 }
 
-// ParseDeletion reads the value of a tombstone; null means not deleted.
+// ParseDeletion reads the value of a tombstone; null means not deleted. Keys
+// that it does not know are passed over; anything else that is not
+// {"deleted":bool,"seen":{replica:n,…}} is refused with [CodeBadValue].
 func ParseDeletion(v Value) (Deletion, error) {
 	if v.IsNull() {
 		return Deletion{}, nil
 	}
-	var raw struct {
-		Deleted bool              `json:"deleted"`
-		Seen    map[string]uint64 `json:"seen"`
-	}
-	if err := json.Unmarshal([]byte(v.JSON()), &raw); err != nil {
+	bad := func() (Deletion, error) {
 		return Deletion{}, Errorf(CodeBadValue, "tombstone is not {deleted, seen}")
 	}
-	dots := make([]Dot, 0, len(raw.Seen))
-	for _, k := range slices.Sorted(maps.Keys(raw.Seen)) {
+	// By hand: encoding/json would take "Deleted" for "deleted", and null for
+	// false, which other implementations do not.
+	object, ok := v.Any().(map[string]any)
+	if !ok {
+		return bad()
+	}
+	deleted, isBool := object["deleted"].(bool)
+	entries, isObject := object["seen"].(map[string]any)
+	if !isBool || !isObject {
+		return bad()
+	}
+	dots := make([]Dot, 0, len(entries))
+	for k, n := range entries {
 		r, err := ParseReplicaID(k)
-		if err != nil {
-			return Deletion{}, err
+		number, isNumber := n.(json.Number)
+		if err != nil || !isNumber || r.String() != k {
+			return bad()
 		}
-		dots = append(dots, Dot{r, raw.Seen[k]})
+		count, err := strconv.ParseUint(number.String(), 10, 64)
+		if err != nil {
+			return bad()
+		}
+		dots = append(dots, Dot{r, count})
 	}
 	seen, err := NewVV(dots...)
-	return Deletion{raw.Deleted, seen}, err
+	if err != nil {
+		return bad()
+	}
+	return Deletion{deleted, seen}, nil
 }
 
 // Life is what a projection shows of a record or list item.
@@ -101,7 +118,7 @@ func Purge(r Record, m Minter, nowMillis int64, note Value) (Record, Minter, []M
 	seen := r.ctx
 	r.floor = r.floor.Join(r.ctx)
 	r.fields = slices.DeleteFunc(slices.Clone(r.fields), func(f Field) bool { return !IsReserved(f.Path) })
-	r, m, mints, _, err := m.Write(r, 0, nowMillis, 
+	r, m, mints, _, err := m.Write(r, 0, nowMillis,
 		Write{PathDel, Deletion{Deleted: true, Seen: seen}.Value()}, Write{PathPurge, note})
 	return r, m, mints, err
 }

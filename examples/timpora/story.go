@@ -105,7 +105,7 @@ func (s *story) close() {
 		_ = p.replica.Close()
 	}
 	if s.served {
-		<-s.stopped
+		_ = <-s.stopped
 	}
 	_ = s.server.Close()
 }
@@ -121,6 +121,7 @@ func (s *story) play(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("prepare what the samples require: %w", err)
 	}
+	s.say.step(textPlay)
 	var events []event
 	for i, x := range s.samples {
 		events = append(events,
@@ -250,7 +251,7 @@ func (s *story) reconnect(ctx context.Context, x *sample, i int) error {
 	for attempt := 1; ; attempt++ {
 		rep, err := p.replica.Sync(ctx, sambang.WithProgress(s.say.progress(x)))
 		if err == nil {
-			s.say.synced(x, p, rep, attempt)
+			s.say.synced(x, p, rep)
 			return nil
 		}
 		if syncproto.CodeOf(err) != syncproto.CodeOffline || attempt == 5 {

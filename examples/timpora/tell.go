@@ -64,7 +64,7 @@ func (t *teller) progress(*sample) func(sambang.Progress) {
 	}
 }
 
-func (t *teller) synced(x *sample, p *phone, r sambang.Report, attempt int) {
+func (t *teller) synced(x *sample, p *phone, r sambang.Report) {
 	if t.live {
 		fmt.Fprint(t.out, "\r\x1b[K")
 	}

@@ -539,7 +539,7 @@ func (s *site) restore() {
 		s.t.Fatal(err)
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
-		os.Remove(s.path + suffix)
+		_ = os.Remove(s.path + suffix)
 	}
 	if err := os.WriteFile(s.path, b, 0o600); err != nil {
 		s.t.Fatal(err)

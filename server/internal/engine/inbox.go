@@ -10,8 +10,8 @@ import (
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
-// ErrUnreadable: the content of a quarantined message can't be read, so it
-// can't be released. It can be closed, and its bytes stay.
+// ErrUnreadable is wrapped when a quarantined message's content can't be read,
+// so that it can't be released. It can be closed, and its bytes stay.
 var ErrUnreadable = errors.New("the message's content can't be read")
 
 // Close sets a quarantined message aside with a reason. Its bytes stay. Errors

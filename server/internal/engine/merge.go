@@ -196,7 +196,7 @@ func (p *push) homeOf(it *item) syncproto.Scope {
 // device's: a value of theirs, or a context that claims to have seen more of
 // theirs than the server has, which would silently suppress it (C10).
 func (p *push) forged(rec syncproto.Record, d syncproto.Delta) syncproto.Code {
-	if p.epoch.Recovering && p.now-p.epoch.Since <= recoveryWindow {
+	if p.recovering() {
 		return ""
 	}
 	if !d.Floor().LessEq(rec.Floor()) {

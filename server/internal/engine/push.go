@@ -44,6 +44,7 @@ type batch struct {
 	index   int
 	items   []*item
 	history map[syncproto.Scope][]store.PastWrite
+	relayed map[syncproto.Scope][]store.PastWrite // of other authors, which nobody vouches for
 	steps   map[syncproto.ReplicaID][]store.ChainStep // from history
 	inbox   []store.Quarantined                       // of what could not be decoded
 }
@@ -87,7 +88,7 @@ func (p *push) decodeBatch(index int, b *wire.Batch) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &batch{index: index, history: map[syncproto.Scope][]store.PastWrite{}, steps: map[syncproto.ReplicaID][]store.ChainStep{}}
+	out := &batch{index: index, history: map[syncproto.Scope][]store.PastWrite{}, relayed: map[syncproto.Scope][]store.PastWrite{}, steps: map[syncproto.ReplicaID][]store.ChainStep{}}
 	var verr error
 	seen := make(map[string]bool, len(b.GetItems()))
 	for i, w := range b.GetItems() {
@@ -127,26 +128,33 @@ func (p *push) decodeBatch(index int, b *wire.Batch) (*batch, error) {
 	return out, nil
 }
 
-// decodeHistory takes in one past write of the device itself. One that names
-// another replica, or one beyond the claim, is refused with the batch: no
-// honest device sends it, and it is not evidence of anything.
+// decodeHistory takes in one past write. One of the device's own that it
+// claims is a link of its chain. One of somebody else's comes from a device
+// that overwrote it while it could not know that we hold it, after a rollback
+// of this store: it is evidence, and refusing it would refuse all that the
+// device ever sends again.
 func (p *push) decodeHistory(dec *wire.Decoder, h *wire.History, out *batch) error {
 	w, err := dec.History(h)
 	if err != nil {
 		return err
 	}
-	r, ok := p.replicas[w.Dot.Replica]
-	if !ok || w.Dot.N > r.ClaimedN || w.Dot.N == 0 {
-		return syncproto.Errorf(syncproto.CodeForgedDot, "past write %s is not among the device's claims", w.Dot)
-	}
-	out.steps[w.Dot.Replica] = append(out.steps[w.Dot.Replica], store.ChainStep{N: w.Dot.N, Step: w.Step})
-	if w.StepOnly() {
-		return nil
-	}
-	out.history[w.Scope] = append(out.history[w.Scope], store.PastWrite{
+	past := store.PastWrite{
 		Scope: w.Scope, ID: w.Record, Path: w.Path, Dot: w.Dot, HLC: w.HLC, Value: []byte(w.Value.JSON()), Step: w.Step,
 		Device: p.dev.ID, Officer: p.dev.Officer, Agency: p.dev.Agency, At: p.now,
-	})
+	}
+	switch r, ok := p.replicas[w.Dot.Replica]; {
+	case ok && w.Dot.N <= r.ClaimedN && w.Dot.N > 0:
+		out.steps[w.Dot.Replica] = append(out.steps[w.Dot.Replica], store.ChainStep{N: w.Dot.N, Step: w.Step})
+		if !w.StepOnly() {
+			out.history[w.Scope] = append(out.history[w.Scope], past)
+		}
+	case w.StepOnly() || w.Dot.N == 0:
+		return syncproto.Errorf(syncproto.CodeForgedDot, "past write %s is not among the device's claims", w.Dot)
+	case p.recovering():
+		out.history[w.Scope] = append(out.history[w.Scope], past)
+	default:
+		out.relayed[w.Scope] = append(out.relayed[w.Scope], past)
+	}
 	return nil
 }
 
@@ -161,9 +169,11 @@ func (p *push) steps(b *batch) []store.Step {
 			byScope[it.scope] = append(byScope[it.scope], it)
 		}
 	}
-	for scope := range b.history {
-		if _, ok := byScope[scope]; !ok {
-			byScope[scope] = nil
+	for _, past := range []map[syncproto.Scope][]store.PastWrite{b.history, b.relayed} {
+		for scope := range past {
+			if _, ok := byScope[scope]; !ok {
+				byScope[scope] = nil
+			}
 		}
 	}
 	for _, scope := range slices.Sorted(maps.Keys(byScope)) {
@@ -171,7 +181,7 @@ func (p *push) steps(b *batch) []store.Step {
 		steps = append(steps, store.Step{
 			Scopes: []string{string(scope)},
 			Do: func(tx store.Tx) ([]store.Step, error) {
-				return p.mergeScope(tx, scope, items, b.history[scope])
+				return p.mergeScope(tx, scope, items, b.history[scope], b.relayed[scope])
 			},
 		})
 	}
@@ -222,7 +232,7 @@ func (p *push) begin(tx store.Tx) error {
 }
 
 // mergeScope is the step of one scope: read all rows, merge, write all rows.
-func (p *push) mergeScope(tx store.Tx, scope syncproto.Scope, items []*item, history []store.PastWrite) ([]store.Step, error) {
+func (p *push) mergeScope(tx store.Tx, scope syncproto.Scope, items []*item, history, relayed []store.PastWrite) ([]store.Step, error) {
 	m := &merging{push: p, tx: tx, scope: scope}
 	then, err := m.run(items)
 	if err != nil {
@@ -232,14 +242,17 @@ func (p *push) mergeScope(tx store.Tx, scope syncproto.Scope, items []*item, his
 		if p.mayWrite(scope) {
 			err = tx.AppendHistory(scope, history)
 		} else {
-			err = p.pastInInbox(tx, scope, history)
+			err = p.pastInInbox(tx, scope, syncproto.CodeScopeDenied, history)
 		}
+	}
+	if err == nil && len(relayed) > 0 {
+		err = p.pastInInbox(tx, scope, syncproto.CodeForgedDot, relayed)
 	}
 	return then, err
 }
 
-// pastInInbox keeps past writes of a scope that the device may not write in.
-func (p *push) pastInInbox(tx store.Tx, scope syncproto.Scope, history []store.PastWrite) error {
+// pastInInbox keeps past writes that do not belong into the journal unseen.
+func (p *push) pastInInbox(tx store.Tx, scope syncproto.Scope, code syncproto.Code, history []store.PastWrite) error {
 	out := make([]store.Quarantined, 0, len(history))
 	for _, h := range history {
 		enc := wire.NewEncoder(h.HLC)
@@ -254,7 +267,7 @@ func (p *push) pastInInbox(tx store.Tx, scope syncproto.Scope, history []store.P
 		}
 		out = append(out, store.Quarantined{
 			Key: sha256.Sum256(raw), Scope: string(scope), ID: h.ID, Device: p.dev.ID,
-			Code: syncproto.CodeScopeDenied, Raw: raw, At: p.now, State: "open",
+			Code: code, Raw: raw, At: p.now, State: "open",
 		})
 	}
 	return tx.Quarantine(string(scope), out)
@@ -281,6 +294,11 @@ func (p *push) mayWrite(scope syncproto.Scope) bool {
 // pastGrantsHold is how long, in milliseconds, work done under replaced grants
 // is still accepted: a season in the field.
 const pastGrantsHold = 90 * 24 * 60 * 60 * 1000
+
+// recovering reports whether the store was rolled back not long ago.
+func (p *push) recovering() bool {
+	return p.epoch.Recovering && p.now-p.epoch.Since <= recoveryWindow
+}
 
 // recoveryWindow is how long after a rollback, in milliseconds, devices may
 // bring back other authors' writes without signatures (6.8).

@@ -406,6 +406,41 @@ func TestARolledBackStoreIsNoticedAndHealed(t *testing.T) {
 	s.check()
 }
 
+// An officer overwrites a colleague's value after a rollback that his phone
+// knows of, before it has pushed again. The checker found the phone refused for
+// ever.
+func TestAnotherAuthorsOverwrittenWriteDoesNotLockAPhoneOut(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	s.backup()
+	id := a.create(1, "35.24.14", "name", "Kos Bu Tini")
+	a.sync()
+	b.sync()
+	s.restore()
+	if r := b.exchange(); r.begin.GetStatus() != wire.Status_STATUS_EPOCH {
+		t.Fatalf("status %v, want EPOCH", r.begin.GetStatus())
+	}
+	f, _ := b.records[id].Field("name")
+	over := f.Siblings[0]
+	b.set(id, "name", "Kos Bu Tini Lestari")
+	past := wire.PastWrite{
+		Dot: over.Dot, Step: syncproto.Step(id, "name", over.Dot, over.HLC, over.Value),
+		Scope: "35.24.14", Record: id, Path: "name", HLC: over.HLC, Value: over.Value,
+	}
+	b.history = []wire.PastWrite{past}
+	b.sync()
+	if n := len(s.inbox("35.24.14")); n != 0 {
+		t.Errorf("%d messages in the inbox while recovering, want 0: it is journaled", n)
+	}
+	s.now += 40 * 24 * 60 * 60 * 1000
+	b.history = []wire.PastWrite{past}
+	b.sync()
+	if inbox := s.inbox("35.24.14"); len(inbox) != 1 || inbox[0].Code != syncproto.CodeForgedDot {
+		t.Errorf("inbox %v after the recovery, want the write with forged_dot", inbox)
+	}
+	s.check()
+}
+
 func TestAnInventedWitnessDoesNotChangeTheEpoch(t *testing.T) {
 	s := newSite(t)
 	a := s.device("a", grant("35.24.14"))
