@@ -57,6 +57,9 @@ func Apply(r Record, d Delta) (Change, error) {
 	if len(m.out) > MaxFields {
 		return Change{}, Errorf(CodeTooMany, "record of %d fields, at most %d", len(m.out), MaxFields)
 	}
+	if ctx.Len() > MaxVectorEntries {
+		return Change{}, Errorf(CodeTooMany, "context of %d entries, at most %d", ctx.Len(), MaxVectorEntries)
+	}
 	return Change{Record: Record{r.id, ctx, floor, m.out}, Paths: m.paths, Changed: true}, nil
 }
 

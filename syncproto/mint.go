@@ -98,16 +98,17 @@ func (m Minter) Write(r Record, ownHigh uint64, nowMillis int64, writes ...Write
 	if m.n+uint64(len(writes)) > MaxCounter {
 		return r, m, nil, nil, Errorf(CodeBadVector, "counter of the replica is used up")
 	}
+	start := m
 	mints := make([]Mint, 0, len(writes))
 	var over []Overwritten
 	out := r
 	out.fields = slices.Clone(r.fields)
 	for _, w := range writes {
 		if err := CheckPath(w.Path); err != nil {
-			return r, m, nil, nil, err
+			return r, start, nil, nil, err
 		}
 		if w.Value.IsZero() {
-			return r, m, nil, nil, Errorf(CodeBadValue, "write without a value")
+			return r, start, nil, nil, Errorf(CodeBadValue, "write without a value")
 		}
 		var mint Mint
 		m, mint = m.mint(r.id, w.Path, w.Value, nowMillis)
@@ -124,10 +125,13 @@ func (m Minter) Write(r Record, ownHigh uint64, nowMillis int64, writes ...Write
 		}
 	}
 	if len(out.fields) > MaxFields {
-		return r, m, nil, nil, Errorf(CodeTooMany, "record of %d fields, at most %d", len(out.fields), MaxFields)
+		return r, start, nil, nil, Errorf(CodeTooMany, "record of %d fields, at most %d", len(out.fields), MaxFields)
 	}
 	if len(mints) > 0 {
 		out.ctx = out.ctx.With(Dot{m.replica, m.n})
+	}
+	if out.ctx.Len() > MaxVectorEntries {
+		return r, start, nil, nil, Errorf(CodeTooMany, "context of %d entries, at most %d", out.ctx.Len(), MaxVectorEntries)
 	}
 	return out, m, mints, over, nil
 }

@@ -25,3 +25,24 @@ func DeltaSize(d syncproto.Delta) int {
 
 // RecordSize returns what r counts towards [syncproto.MaxRecordBytes].
 func RecordSize(r syncproto.Record) int { return DeltaSize(r.Full()) }
+
+// CheckRecord refuses a record that a receiver would refuse: one that merging
+// or repair made larger than the limits allow. Whoever sends records checks
+// what he is about to store.
+func CheckRecord(r syncproto.Record) error {
+	if n := r.Len(); n > syncproto.MaxFields {
+		return syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", n, syncproto.MaxFields)
+	}
+	if n := r.Context().Len(); n > syncproto.MaxVectorEntries {
+		return syncproto.Errorf(syncproto.CodeTooMany, "context of %d entries, at most %d", n, syncproto.MaxVectorEntries)
+	}
+	for f := range r.Fields() {
+		if n := len(f.Siblings); n > syncproto.MaxSiblings {
+			return syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
+		}
+	}
+	if n := RecordSize(r); n > syncproto.MaxRecordBytes {
+		return syncproto.Errorf(syncproto.CodeTooLarge, "record of %d bytes, at most %d", n, syncproto.MaxRecordBytes)
+	}
+	return nil
+}
