@@ -35,7 +35,11 @@
 //	  "natural_key": "…",                  for people; code derives the ids
 //	  "groups": {"result": {"policy": "review", "label": {…}}},
 //	  "rules": [{"code": "…", "left": "ended_at", "op": ">=", "right": "started_at",
-//	             "within_hours": 24, "message": {…}}]
+//	             "within_hours": 24, "message": {…}}],
+//	  "evidence": [{"field": "entry_mode", "value": "mrz", "is": "mrz"}]  see [EvidenceRule]
+//	}
+//	"x-sambang": {                         in an entry of a kind's "allOf"
+//	  "code": "…", "message": {…}, "path": "mandate_no", "needs": ["sponsor_id"]
 //	}
 //	"x-sambang": {                         in a property of a kind
 //	  "type": "enum", "label": {…}, "policy": "lww", "sensitivity": "S1", "class": "D",
@@ -43,7 +47,7 @@
 //	  "group": "result",                   one register with the group's other fields
 //	  "key": "id", "natural": ["country", "number"], "order": "at",     of lists
 //	  "ref": "site", "rule": "…", "choices": {"hotel": {"id": "…", "en": "…"}},
-//	  "moves": {"draft": ["active"], …},   of fsm
+//	  "moves": {"draft": ["final"], …}, "final": ["final"],    of fsm
 //	  "derive": {…}                        of derived, see [Derivation]
 //	}
 //

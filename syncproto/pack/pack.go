@@ -85,6 +85,7 @@ type Field struct {
 	Order       string   // of a list: the member by which items are ordered
 	Choices     []Choice
 	Moves       map[string][]string // of fsm: the states that each state may move to
+	Final       []string            // of fsm: the states in which frozen fields are closed
 	Derive      *Derivation
 	Fields      []Field // of a list: the fields of an item
 }
@@ -100,6 +101,16 @@ func (f *Field) itemPolicy(name string) Policy {
 		}
 	}
 	return f.Policy
+}
+
+// EvidenceRule says what a writer's evidence was: if the writer's value of a
+// field is Value, the other values that he wrote into the record rest on Is
+// (mrz, original, copy or spoken). The strongest that fits holds. It orders the
+// values of fields of policy review that are no [Observation].
+type EvidenceRule struct {
+	Field string          `json:"field"`
+	Value syncproto.Value `json:"-"`
+	Is    string          `json:"is"`
 }
 
 // Group is a set of fields that are one register.
@@ -124,6 +135,7 @@ type Kind struct {
 	Fields    []Field // in the order of the form
 	Groups    []Group
 	Rules     []Rule
+	Evidence  []EvidenceRule
 
 	fields map[string]*Field
 	groups map[string]*Group

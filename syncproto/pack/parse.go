@@ -77,6 +77,13 @@ type kindNote struct {
 	NaturalKey string               `json:"natural_key"`
 	Groups     map[string]groupNote `json:"groups"`
 	Rules      []Rule               `json:"rules"`
+	Evidence   []evidenceNote       `json:"evidence"`
+}
+
+type evidenceNote struct {
+	Field string          `json:"field"`
+	Value json.RawMessage `json:"value"`
+	Is    string          `json:"is"`
 }
 
 type groupNote struct {
@@ -106,6 +113,7 @@ type fieldNote struct {
 	Order       string              `json:"order"`
 	Choices     map[string]Label    `json:"choices"`
 	Moves       map[string][]string `json:"moves"`
+	Final       []string            `json:"final"`
 	Derive      *Derivation         `json:"derive"`
 }
 
@@ -216,6 +224,14 @@ func parseKind(name string, k kindFile, defs map[string]json.RawMessage) (Kind, 
 			return kind, err
 		}
 	}
+	for i, n := range note.Evidence {
+		v, err := syncproto.Canonicalize(n.Value)
+		f := kind.fields[n.Field]
+		if err != nil || f == nil || f.items() || f.Group != "" || evidenceRank(n.Is) < 0 {
+			return kind, bad("kind %s: evidence %d: needs a plain field, a value, and mrz, original, copy or spoken", name, i)
+		}
+		kind.Evidence = append(kind.Evidence, EvidenceRule{n.Field, v, n.Is})
+	}
 	for i, r := range kind.Rules {
 		if err := r.check(&kind); err != nil {
 			return kind, bad("kind %s: rule %d: %s", name, i, err.Error())
@@ -282,7 +298,7 @@ func parseField(where, name string, text json.RawMessage, defs map[string]json.R
 	f := Field{
 		Name: name, Type: note.Type, Label: note.Label, Rule: note.Rule, Policy: note.Policy, Shape: note.Shape,
 		Sensitivity: note.Sensitivity, Group: note.Group, Ref: note.Ref, Key: note.Key, Natural: note.Natural,
-		Order: note.Order, Moves: note.Moves, Derive: note.Derive,
+		Order: note.Order, Moves: note.Moves, Final: note.Final, Derive: note.Derive,
 	}
 	if f.Shape == "" {
 		f.Shape = ShapeRegister
@@ -393,6 +409,11 @@ func checkMoves(where string, f Field) error {
 	}
 	known := func(s string) bool {
 		return slices.ContainsFunc(f.Choices, func(c Choice) bool { return c.Value == s })
+	}
+	for _, s := range f.Final {
+		if !known(s) {
+			return bad("field %s: state %q of final is not in the enum", where, s)
+		}
 	}
 	for from, tos := range f.Moves {
 		for _, s := range append([]string{from}, tos...) {

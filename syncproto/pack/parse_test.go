@@ -47,6 +47,9 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"a reference to nothing", `"enum":["open"`, `"$ref":"#/$defs/gone","enum":["open"`, "gone"},
 		{"a reference to the network", `"enum":["open"`, `"$ref":"https://example.com/x","enum":["open"`, "only to itself"},
 		{"a reference to a file", `"enum":["open"`, `"$ref":"file:///etc/hostname","enum":["open"`, "only to itself"},
+		{"evidence of nothing", `"kind":true`, `"evidence":[{"field":"gone","value":1,"is":"mrz"}],"kind":true`, "evidence 0"},
+		{"evidence of an unknown strength", `"kind":true`, `"evidence":[{"field":"max","value":1,"is":"rumour"}],"kind":true`, "evidence 0"},
+		{"a final state that is not in the enum", `"moves":{"open"`, `"final":["gone"],"moves":{"open"`, `state "gone" of final`},
 		{"too deep", `"enum":["open"`, `"x":` + strings.Repeat("[", 80) + strings.Repeat("]", 80) + `,"enum":["open"`, "deeper"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -404,16 +404,40 @@ func (j *projector) settle(policy Policy, path string, siblings []syncproto.Sibl
 			j.flag(path, FlagDerived)
 		}
 		if len(own) == 0 {
-			c := settle(policy, siblings)
+			c := settle(policy, siblings, j.evidence)
 			c.value = syncproto.Null
 			return c
 		}
-		c := settle(policy, own)
+		c := settle(policy, own, j.evidence)
 		_, agree := syncproto.Field{Siblings: siblings}.Value()
 		c.differ = !agree
 		return c
 	}
-	return settle(policy, siblings)
+	return settle(policy, siblings, j.evidence)
+}
+
+// evidence returns how strong a sibling's evidence is: what its observation
+// says, or what its writer said of the record in the fields that the kind
+// names.
+func (j *projector) evidence(s syncproto.Sibling) int {
+	if o, ok := observe(PolicyReview, s.Value); ok && o.evidence != "" {
+		return evidenceRank(o.evidence)
+	}
+	best := -1
+	if j.kind == nil {
+		return best
+	}
+	for _, e := range j.kind.Evidence {
+		for _, r := range j.recs {
+			f, _ := r.record.Field(e.Field)
+			if slices.ContainsFunc(f.Siblings, func(x syncproto.Sibling) bool {
+				return x.Dot.Replica == s.Dot.Replica && x.Value == e.Value
+			}) {
+				best = max(best, evidenceRank(e.Is))
+			}
+		}
+	}
+	return best
 }
 
 // check flags a shown value that is not what the field's policy expects.

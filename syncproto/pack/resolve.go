@@ -19,13 +19,14 @@ type choice struct {
 	suspect bool   // the shown value has no sibling with an honest clock
 }
 
-// settle chooses the value to show. It depends on the set of siblings alone.
-func settle(policy Policy, siblings []syncproto.Sibling) choice {
+// settle chooses the value to show. It depends on the set of siblings alone,
+// and on the evidence that each of their writers has.
+func settle(policy Policy, siblings []syncproto.Sibling, evidence func(syncproto.Sibling) int) choice {
 	field := syncproto.Field{Siblings: siblings}
 	if v, agree := field.Value(); agree {
 		return choice{value: v, suspect: allSuspect(siblings, v)}
 	}
-	c := choose(policy, field)
+	c := choose(policy, field, evidence)
 	// The same seen twice, at other times or on other evidence, is no conflict.
 	shown := plain(policy, c.value)
 	c.differ = slices.ContainsFunc(siblings, func(s syncproto.Sibling) bool { return plain(policy, s.Value) != shown })
@@ -39,7 +40,7 @@ func plain(policy Policy, v syncproto.Value) syncproto.Value {
 	return o.value
 }
 
-func choose(policy Policy, field syncproto.Field) choice {
+func choose(policy Policy, field syncproto.Field, evidence func(syncproto.Sibling) int) choice {
 	siblings := field.Siblings
 	var c choice
 	var s syncproto.Sibling
@@ -78,7 +79,12 @@ func choose(policy Policy, field syncproto.Field) choice {
 			return cmp.Or(compareBool(!a.Value.IsNull(), !b.Value.IsNull()), cmp.Compare(b.HLC, a.HLC), byDot(b, a))
 		}), "earliest", true
 	case PolicyReview:
-		s, c.why, c.review = last(siblings, compareEvidence), "strongest_evidence", true
+		s, c.why, c.review = last(siblings, func(a, b syncproto.Sibling) int {
+			// By evidence, then as lww; a deletion has none.
+			return cmp.Or(
+				compareBool(!a.Value.IsNull(), !b.Value.IsNull()),
+				cmp.Compare(evidence(a), evidence(b)), compareTime(a, b))
+		}), "strongest_evidence", true
 	case PolicyFSM, PolicyManual:
 		s, c.why, c.review = field.Latest(), "latest", true
 	case PolicyLWW, PolicyDerived:
@@ -213,16 +219,9 @@ func accuracy(v syncproto.Value) (*big.Rat, bool) {
 	return r, ok && r.Sign() > 0
 }
 
-// compareEvidence orders by evidence, then as lww; a deletion has none.
-func compareEvidence(a, b syncproto.Sibling) int {
-	return cmp.Or(
-		compareBool(!a.Value.IsNull(), !b.Value.IsNull()),
-		cmp.Compare(evidence(a.Value), evidence(b.Value)), compareTime(a, b))
-}
-
-func evidence(v syncproto.Value) int {
-	o, _ := observe(PolicyReview, v)
-	return slices.Index([]string{"spoken", "copy", "original", "mrz"}, o.evidence)
+// evidenceRank returns the strength of evidence from 0, -1 for none.
+func evidenceRank(name string) int {
+	return slices.Index([]string{"spoken", "copy", "original", "mrz"}, name)
 }
 
 func isTrue(v syncproto.Value) bool { return v.JSON() == "true" }
