@@ -146,3 +146,11 @@ func messageKey(s string) (k syncproto.Digest, err error) {
 	}
 	return syncproto.Digest(b), nil
 }
+
+// BeginEpoch tells the server that its store was put back to an earlier state,
+// so that every device pushes again what it holds. Call it after a restored
+// backup, before the first device is served; a server that is not told finds
+// out when a device shows it a stamp that it does not remember.
+func (s *Server) BeginEpoch(ctx context.Context) error {
+	return s.engine.BeginEpoch(ctx, s.nowMillis())
+}

@@ -130,21 +130,22 @@ func (r *refusal) Error() string { return "exchange refused: " + r.status.String
 // the device's replicas with the claims taken over, of which changed must be
 // stored.
 func (e *Engine) judge(dev store.Device, o opening, epoch store.Epoch, witnesses []store.Witness, known []store.Replica) (replicas map[syncproto.ReplicaID]store.Replica, changed []store.Replica, err error) {
-	if len(o.open.GetEpoch()) > 0 && string(o.open.GetEpoch()) != string(epoch.ID[:]) {
-		return nil, nil, &refusal{status: wire.Status_STATUS_EPOCH}
-	}
-	if w := o.open.GetWitness(); w.GetN() > 0 {
-		seen := slices.ContainsFunc(witnesses, func(x store.Witness) bool {
-			return x.N == w.GetN() && string(x.Stamp[:]) == string(w.GetStamp())
-		})
-		if !seen {
-			// Only a stamp that this server's key made proves a rollback: nobody
-			// else may send every device into a new epoch.
-			if !e.stamped(dev.ID, w.GetN(), w.GetStamp()) {
-				return nil, nil, syncproto.Errorf(syncproto.CodeClaimInvalid, "witness %d was not given by this server", w.GetN())
-			}
-			return nil, nil, &refusal{status: wire.Status_STATUS_EPOCH, rolledBack: true}
-		}
+	w := o.open.GetWitness()
+	unknown := w.GetN() > 0 && !slices.ContainsFunc(witnesses, func(x store.Witness) bool {
+		return x.N == w.GetN() && string(x.Stamp[:]) == string(w.GetStamp())
+	})
+	// Only a stamp that this server's key made proves a rollback: nobody else
+	// may send every device into a new epoch.
+	proven := unknown && e.stamped(dev.ID, w.GetN(), w.GetStamp())
+	switch {
+	case len(o.open.GetEpoch()) > 0 && string(o.open.GetEpoch()) != string(epoch.ID[:]):
+		// The store may have been put back to before its first epoch: then its
+		// present one does not know that there is something to recover.
+		return nil, nil, &refusal{status: wire.Status_STATUS_EPOCH, rolledBack: proven && !epoch.Recovering}
+	case proven:
+		return nil, nil, &refusal{status: wire.Status_STATUS_EPOCH, rolledBack: true}
+	case unknown:
+		return nil, nil, syncproto.Errorf(syncproto.CodeClaimInvalid, "witness %d was not given by this server", w.GetN())
 	}
 	replicas = make(map[syncproto.ReplicaID]store.Replica, len(known))
 	for _, r := range known {
