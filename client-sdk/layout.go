@@ -43,12 +43,9 @@ var (
 	bucketAuthors = cache.Sealed("authors")
 )
 
+// generationNone orders records without own writes behind the others.
 // Generations order the replica ids of this device: each new id has the next.
-// Writes of others, and records without own writes, come after them.
-const (
-	generationForeign = ^uint32(0) - 1
-	generationNone    = ^uint32(0)
-)
+const generationNone = ^uint32(0)
 
 func replicaKey(r syncproto.ReplicaID) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(r))

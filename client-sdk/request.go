@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
 	"github.com/sambang-id/sambang/syncproto"
@@ -120,16 +121,20 @@ func (b *builder) open(maxBatches int) error {
 	return b.out.frames.Request(&wire.RequestFrame{Frame: &wire.RequestFrame_Open{Open: o}})
 }
 
-// claims are the present replica id and those retired ones of which the server
-// does not hold every write. An id that was proven forked is claimed no more.
+// claims are the present replica id and those retired ones, the oldest first,
+// of which the server does not hold every write. An id that was proven forked
+// is claimed no more.
 func (b *builder) claims() []*wire.Claim {
+	last := len(b.st.incarnations) - 1
 	var out []*wire.Claim
-	for i := len(b.st.incarnations) - 1; i >= 0 && len(out) < syncproto.MaxClaims; i-- {
-		in := &b.st.incarnations[i]
+	for i := range b.st.incarnations {
+		in := &b.st.incarnations[(i+last)%(last+1)] // the present one, then from the first on
 		n, head := b.st.end(in)
-		present := i == len(b.st.incarnations)-1
-		if n == 0 || in.Forked || !present && in.HeldN >= n {
+		if n == 0 || in.Forked || i > 0 && in.HeldN >= n {
 			continue
+		}
+		if len(out) == syncproto.MaxClaims {
+			break
 		}
 		out = append(out, &wire.Claim{
 			Replica: uint64(in.ID), KeyNonce: in.Nonce, N: n, Head: head[:],
@@ -137,6 +142,12 @@ func (b *builder) claims() []*wire.Claim {
 		})
 	}
 	return out
+}
+
+// claimed reports whether the request claims the id: the server takes no
+// overwritten writes of others.
+func (b *builder) claimed(r syncproto.ReplicaID) bool {
+	return slices.ContainsFunc(b.q.claims, func(c *wire.Claim) bool { return syncproto.ReplicaID(c.GetReplica()) == r })
 }
 
 // push writes the batches: dirty records in the order of their lowest
@@ -187,7 +198,7 @@ func (b *builder) push(maxBatches int, fill bool) error {
 			if err != nil {
 				return err
 			}
-			if dot := historyDot(e.Key); !h.sent && h.scope != "" && !b.forked(dot.Replica) {
+			if dot := historyDot(e.Key); !h.sent && h.scope != "" && b.claimed(dot.Replica) {
 				batch.past(e.Key, dot, h)
 			}
 		}
@@ -205,11 +216,6 @@ func (b *builder) push(maxBatches int, fill bool) error {
 	}
 	b.q.more = !doneItems || !doneHistory
 	return nil
-}
-
-func (b *builder) forked(r syncproto.ReplicaID) bool {
-	in := b.st.own(r)
-	return in != nil && in.Forked
 }
 
 // batchBuilder collects one batch.
@@ -277,7 +283,7 @@ func (g *gapFiller) next(batch *batchBuilder) error {
 	for ; g.in < len(g.st.incarnations); g.in, g.from = g.in+1, 0 {
 		in := &g.st.incarnations[g.in]
 		g.from = max(g.from, in.HeldN)
-		if n, _ := g.st.end(in); in.Forked || g.from >= n {
+		if n, _ := g.st.end(in); !g.claimed(in.ID) || g.from >= n {
 			continue
 		}
 		err := ownSteps(g.tx, in, g.from, func(n uint64, step syncproto.Digest) bool {

@@ -3,7 +3,6 @@ package sambang
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -318,13 +317,7 @@ func (t *txn) keepReceipt(q *request, r *wire.Receipt, body *wire.ReceiptBody) e
 		if !had {
 			continue
 		}
-		if binary.BigEndian.Uint32(key) == generationForeign {
-			t.st.counts.History--
-			err = t.tx.Delete(bucketHistory, key)
-		} else {
-			err = t.markHistory(key, true)
-		}
-		if err != nil {
+		if err := t.markHistory(key, true); err != nil {
 			return err
 		}
 	}

@@ -332,21 +332,19 @@ func (t *txn) minted1(w *row, m syncproto.Minter, mints []syncproto.Mint) {
 	}
 }
 
-// overwritten keeps a sibling that vanishes from a record before the server
-// has acknowledged it: the journal at headquarters holds every write.
+// overwritten keeps an own sibling that vanishes from a record before the
+// server has acknowledged it: the journal at headquarters holds every write of
+// a device. What others wrote is theirs to bring.
 func (t *txn) overwritten(w *row, path string, s syncproto.Sibling) error {
 	if w.acked.Covers(s.Dot) {
 		return nil
 	}
-	generation := generationForeign
-	if in := t.st.own(s.Dot.Replica); in != nil {
-		if s.Dot.N <= in.HeldN {
-			return nil
-		}
-		generation = in.Generation
+	in := t.st.own(s.Dot.Replica)
+	if in == nil || s.Dot.N <= in.HeldN {
+		return nil
 	}
 	b := appendHistory(nil, history{scope: w.route(), id: w.rec.ID(), path: path, hlc: s.HLC, value: s.Value})
-	key := historyKey(generation, s.Dot)
+	key := historyKey(in.Generation, s.Dot)
 	if had, err := t.tx.Has(bucketHistory, key); err != nil || had {
 		return err
 	}

@@ -221,7 +221,7 @@ func (s *sim) restore(p *simPhone) {
 	p.lab.close()
 	p.backup()
 	p.lab.open()
-	s.forked = s.forked || p.image
+	s.forked = true // writes again what the old copy does not know to be overwritten (SYNC 4.8)
 	for _, w := range s.writes {
 		if w.phone == p && w.at > p.backupN {
 			w.maybe = true
