@@ -19,6 +19,8 @@ import (
 // batchRows is the push of one batch.
 const batchRows = 500
 
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
 // rowsOf makes the rows of one batch of new records: 3 KB of state and
 // document and 304 bytes of journal each, as in the measurements of STORAGE 6.
 func rowsOf(rng *rand.Rand, scope syncproto.Scope, head uint64) ([]store.Row, []store.Change) {
@@ -58,7 +60,7 @@ func BenchmarkPush(b *testing.B) {
 	defer s.Close()
 	bare := openBare(b, filepath.Join(dir, "bare.db"))
 
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := newRand()
 	var head uint64
 	var o, f float64
 	for b.Loop() {

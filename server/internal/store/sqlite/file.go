@@ -1,13 +1,11 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -23,11 +21,11 @@ const applicationID = 0x536d6267
 const schemaVersion = 1
 
 // prepareFile makes sure that path is a store of ours, or makes it one.
-func prepareFile(ctx context.Context, path string) error {
+func prepareFile(ctx context.Context, path string, o Options) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return createFile(ctx, path)
+		return createFile(ctx, path, o)
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
@@ -36,9 +34,9 @@ func prepareFile(ctx context.Context, path string) error {
 		if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
 			return fmt.Errorf("file is empty, but its log is not: restore a backup: %w", store.ErrForeign)
 		}
-		return createFile(ctx, path)
+		return createFile(ctx, path, o)
 	}
-	if err := checkHeader(path); err != nil {
+	if err := checkHeader(ctx, path); err != nil {
 		return err
 	}
 	const others = 0o077
@@ -50,27 +48,32 @@ func prepareFile(ctx context.Context, path string) error {
 
 const ownerOnly = 0o600 // it holds personal data
 
-// checkHeader reads the header with plain reads: SQLite would already change a
-// foreign file by looking at it, when it has a journal to roll back.
-func checkHeader(path string) error {
-	f, err := os.Open(path)
+// checkHeader looks at the file as if it could not change: SQLite then takes
+// no lock, rolls back no journal of a foreign program and creates no file.
+//
+// It goes through SQLite and not through os.Open: closing a descriptor drops
+// every POSIX lock that this process has on the file, those of a store that is
+// open included.
+func checkHeader(ctx context.Context, path string) (err error) {
+	c, err := connect(ctx, fileURI(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}))
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	// https://sqlite.org/fileformat2.html#the_database_header
-	var header [100]byte
-	if _, err := io.ReadFull(f, header[:]); err != nil {
-		return fmt.Errorf("shorter than the header of a database: %w", store.ErrForeign)
-	}
-	const userVersion, appID = 60, 68
+	defer func() { err = errors.Join(err, c.close()) }()
+	s := &session{conn: c, ctx: ctx}
+	number := func(c *cursor) int64 { return c.int(0) }
+	id, err := one(s, store.ErrForeign, number, `PRAGMA application_id`)
 	switch {
-	case !bytes.HasPrefix(header[:], []byte("SQLite format 3\x00")):
-		return fmt.Errorf("not an SQLite database: %w", store.ErrForeign)
-	case binary.BigEndian.Uint32(header[appID:]) != applicationID:
+	case err != nil:
+		return fmt.Errorf("not an SQLite database: %w", err)
+	case id != applicationID:
 		return fmt.Errorf("an SQLite database of another program: %w", store.ErrForeign)
 	}
-	return checkVersion(int64(binary.BigEndian.Uint32(header[userVersion:])))
+	version, err := one(s, store.ErrForeign, number, `PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
+	return checkVersion(version)
 }
 
 func checkVersion(v int64) error {
@@ -80,10 +83,10 @@ func checkVersion(v int64) error {
 	return nil
 }
 
-// createFile makes an empty store that carries our mark from its first byte
-// on: under another name, linked to path when it is complete and durable. A
-// crash leaves either no store or a good one.
-func createFile(ctx context.Context, path string) (err error) {
+// createFile makes an empty store with all its tables under another name, and
+// links it to path when it is complete and durable. A crash leaves either no
+// store or a good one, and of two processes that start at once, one creates.
+func createFile(ctx context.Context, path string, o Options) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".sambang-new-*") // for its owner only
 	if err != nil {
@@ -94,12 +97,7 @@ func createFile(ctx context.Context, path string) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	c, err := connect(ctx, dsn(temp, Options{}.withDefaults(), false))
-	if err != nil {
-		return fmt.Errorf("create: %w", err)
-	}
-	_, err = c.exec(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
-	if err := errors.Join(err, c.close()); err != nil { // the log goes into the file
+	if err := migrate(ctx, temp, o); err != nil { // its last connection moves the log into the file
 		return fmt.Errorf("create: %w", err)
 	}
 	if err := syncFile(temp); err != nil {
@@ -110,7 +108,7 @@ func createFile(ctx context.Context, path string) (err error) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Size() == 0 {
 			err = os.Rename(temp, path)
 		} else {
-			err = errors.Join(statErr, checkHeader(path))
+			err = errors.Join(statErr, checkHeader(ctx, path))
 		}
 		if err != nil {
 			return fmt.Errorf("create: %w", err)

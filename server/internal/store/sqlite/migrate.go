@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -26,13 +27,17 @@ func migrate(ctx context.Context, path string, o Options) (err error) {
 	db.SetMaxOpenConns(1)
 	defer func() { err = errors.Join(err, db.Close()) }()
 
-	// Again, now with what is in the log.
-	var version int64
-	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return translate(err)
+	version, err := userVersion(ctx, db) // again, now with what is in the log
+	if err != nil || version == schemaVersion {
+		return err
 	}
 	if err := checkVersion(version); err != nil {
 		return err
+	}
+	if version == 0 {
+		if _, err := db.ExecContext(ctx, `PRAGMA application_id = `+strconv.Itoa(applicationID)); err != nil {
+			return translate(err)
+		}
 	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -42,14 +47,18 @@ func migrate(ctx context.Context, path string, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate tables: %w", translate(err))
+	_, failed := provider.Up(ctx)
+	if version, err = userVersion(ctx, db); err != nil {
+		return errors.Join(failed, err)
 	}
-	if err := db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return translate(err)
-	}
+	// Another process may have been faster; then its transaction won.
 	if version != schemaVersion {
-		return fmt.Errorf("tables are of version %d after the migrations, want %d", version, schemaVersion)
+		return fmt.Errorf("migrate tables of version %d to %d: %w", version, schemaVersion, translate(failed))
 	}
 	return nil
+}
+
+func userVersion(ctx context.Context, db *sql.DB) (v int64, err error) {
+	err = db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&v)
+	return v, translate(err)
 }

@@ -78,10 +78,10 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := prepareFile(ctx, path); err != nil {
+	o = o.withDefaults()
+	if err := prepareFile(ctx, path, o); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
 	if err := migrate(ctx, path, o); err != nil {
 		return nil, err
 	}
@@ -145,6 +145,10 @@ func dsn(path string, o Options, readOnly bool) string {
 	if readOnly {
 		q["_pragma"] = append(q["_pragma"], "query_only(1)")
 	}
+	return fileURI(path, q)
+}
+
+func fileURI(path string, q url.Values) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 

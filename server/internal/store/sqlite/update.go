@@ -26,7 +26,7 @@ func (s *Store) Update(ctx context.Context, steps ...store.Step) error {
 	returned := false
 	defer func() {
 		if !returned { // a step panicked, or left its goroutine
-			s.undo(g)
+			s.undo(g, errPanicked)
 			s.leave(g)
 		}
 	}()
@@ -84,7 +84,7 @@ func (s *Store) call(ctx context.Context, g *group, steps []store.Step) error {
 	}
 	rows, err := s.steps(ctx, background, steps)
 	if err != nil {
-		s.undo(g)
+		s.undo(g, err)
 		return err
 	}
 	if g.calls > 0 {
@@ -128,26 +128,42 @@ func (s *Store) step(ctx context.Context, step store.Step) (then []store.Step, r
 	return then, t.rows, nil
 }
 
+var errPanicked = errors.New("step panicked")
+
 // undo removes what the running call wrote, and nothing else. If that fails,
-// the transaction is not what the group thinks it is, and the group fails.
-func (s *Store) undo(g *group) {
+// the transaction is not what the group thinks it is, and the group fails by
+// the same cause: after a full disk, SQLite may have undone all of it.
+func (s *Store) undo(g *group, cause error) {
 	ctx := context.Background()
 	switch {
 	case !g.begun:
 	case g.calls == 0:
-		_, err := s.writer.exec(ctx, sqlRollback)
-		// SQLite undoes the transaction by itself after some failures, such as
-		// a full disk.
-		g.begun = err != nil && !noTransaction(err)
-	default:
-		if _, err := s.writer.exec(ctx, sqlRollbackTo); err != nil {
-			g.broken = fmt.Errorf("transaction was lost: %w", err)
+		if _, err := s.writer.exec(ctx, sqlRollback); err != nil && !noTransaction(err) {
+			g.broken = errors.Join(shared(cause), err)
 			return
 		}
-		if _, err := s.writer.exec(ctx, sqlRelease); err != nil {
-			g.broken = fmt.Errorf("transaction was lost: %w", err)
+		g.begun = false
+		g.timer.Stop()
+	default:
+		_, err := s.writer.exec(ctx, sqlRollbackTo)
+		if err == nil {
+			_, err = s.writer.exec(ctx, sqlRelease)
+		}
+		if err != nil {
+			g.broken = fmt.Errorf("the transaction was lost with another call: %w", errors.Join(shared(cause), err))
 		}
 	}
+}
+
+// shared is the part of a call's error that the others of its group may see:
+// that the disk is full, but not a refusal that is the call's own.
+func shared(err error) error {
+	for _, e := range []error{store.ErrFull, store.ErrBusy} {
+		if errors.Is(err, e) {
+			return e
+		}
+	}
+	return nil
 }
 
 // finish commits the group and tells its callers the outcome.

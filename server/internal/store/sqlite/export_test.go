@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+)
+
+// LimitPages makes the writing connection find no space beyond the present
+// size and more pages: a full disk. It needs the turn, as a step has it.
+func (s *Store) LimitPages(ctx context.Context, more int64) error {
+	v := &session{conn: s.writer, ctx: ctx}
+	count, err := one(v, errEnded, func(c *cursor) int64 { return c.int(0) }, `PRAGMA page_count`)
+	if err != nil {
+		return err
+	}
+	limit := `PRAGMA max_page_count = ` + strconv.FormatInt(count+more, 10)
+	if more < 0 {
+		limit = `PRAGMA max_page_count = 4294967294`
+	}
+	return v.each(limit, nil, func(*cursor) bool { return true })
+}
+
+// BreakCommit makes the commit of the running group fail. It needs the turn,
+// as a step has it.
+func (s *Store) BreakCommit(ctx context.Context) error {
+	for _, text := range []string{
+		`CREATE TABLE broken_parent (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE broken_child (id INTEGER REFERENCES broken_parent (id) DEFERRABLE INITIALLY DEFERRED)`,
+		`INSERT INTO broken_child VALUES (1)`,
+	} {
+		if _, err := s.writer.exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Waiting returns how many callers of Update wait for their turn.
+func (s *Store) Waiting() int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return len(s.queue.waiting)
+}
+
+// Plan returns how SQLite would run a query.
+func (s *Store) Plan(ctx context.Context, text string, args ...any) (plan []string, err error) {
+	err = s.view(ctx, func(v *session) error {
+		plan, err = collect(v, func(c *cursor) string { return c.text(3) }, `EXPLAIN QUERY PLAN `+text, args...)
+		return err
+	})
+	return plan, err
+}
+
+// Pragma returns a setting of a connection of the store.
+func Pragma(ctx context.Context, s *Store, pool, name string) string {
+	c := s.writer
+	if pool == "reader" {
+		c = <-s.readers
+		defer func() { s.readers <- c }()
+	}
+	v := &session{conn: c, ctx: ctx}
+	got, err := one(v, errEnded, func(c *cursor) string { return fmt.Sprint(c.row[0]) }, `PRAGMA `+name)
+	if err != nil {
+		return err.Error()
+	}
+	return got
+}
