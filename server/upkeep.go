@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/sambang-id/sambang/server/internal/engine"
@@ -19,8 +22,18 @@ func (s *Server) Check(ctx context.Context, report func(problem string)) error {
 }
 
 // Backup writes a consistent copy of the store to a new file, while the server
-// is in use. The identity (server.key) is not in it: keep that apart, once.
-func (s *Server) Backup(ctx context.Context, to string) error { return s.store.Backup(ctx, to) }
+// is in use. A file that is there already is not replaced: it could be the last
+// good copy, or the store itself. The identity (server.key) is not in the copy:
+// keep that apart, once.
+func (s *Server) Backup(ctx context.Context, to string) error {
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fs.ErrExist
+		}
+		return fmt.Errorf("back up to %q: %w", to, err)
+	}
+	return s.store.Backup(ctx, to)
+}
 
 // Message is something that was received and could not be merged. It is kept
 // with its bytes until somebody decides.

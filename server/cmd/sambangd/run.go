@@ -53,6 +53,7 @@ func commands() []command {
 		{"inbox close", "KEY", "tutup kiriman tanpa memasukkannya", "set a message aside for good", (*app).inboxClose},
 		{"purge", "RECORD", "hapus rekaman untuk selamanya", "erase a record for ever", (*app).purge},
 		{"check", "", "periksa keutuhan data", "verify the store", (*app).check},
+		{"restored", "", "beri tahu server bahwa datanya dipulihkan dari salinan", "tell the server that its store was put back from a backup", (*app).restored},
 		{"backup", "FILE", "salin data selagi server berjalan", "copy the store while it is in use", (*app).backup},
 	}
 }
@@ -121,15 +122,23 @@ func (a *app) say(id, en string) string {
 	return id
 }
 
-// explain puts the text of a code, which says what to do, before what was
-// wrong.
+// explained is an error in the words of its code, which say what to do.
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e explained) Error() string { return e.text }
+func (e explained) Unwrap() error { return e.cause }
+
+// explain puts the text of a code before what was wrong.
 func (a *app) explain(err error) error {
-	code := syncproto.CodeOf(err)
-	if err == nil || code == syncproto.CodeInternal {
+	var coded *syncproto.Error
+	if !errors.As(err, &coded) {
 		return err
 	}
-	t := code.Text()
-	return fmt.Errorf("%s (%w)", a.say(t.Indonesian, t.English), err)
+	t := coded.Code.Text()
+	return explained{fmt.Sprintf("%s (%s)", a.say(t.Indonesian, t.English), coded), err}
 }
 
 // flags returns the flags that every command has.

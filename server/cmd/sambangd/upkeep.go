@@ -85,6 +85,20 @@ func (a *app) backup(args []string) error {
 	})
 }
 
+func (a *app) restored(args []string) error {
+	if _, err := a.parse(a.flags("restored"), args, 0); err != nil {
+		return err
+	}
+	return a.with(func(s *server.Server) error {
+		if err := s.BeginEpoch(a.ctx); err != nil {
+			return err
+		}
+		return a.done(map[string]string{"done": "restored"},
+			"Tercatat. Setiap perangkat mengirim lagi apa yang dipegangnya.",
+			"Noted. Every device pushes again what it holds.")
+	})
+}
+
 type messageView struct {
 	Key      string         `json:"key"`
 	Scope    string         `json:"scope"`
