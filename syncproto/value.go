@@ -119,7 +119,7 @@ func ParseValueString(text string) (Value, error) {
 
 // Canonicalize makes the canonical value of any JSON text.
 func Canonicalize(text []byte) (Value, error) {
-	text = bytes.TrimSpace(text)
+	text = bytes.Trim(text, " \t\r\n") // JSON's white space, not Unicode's
 	if len(text) > MaxValueBytes {
 		return Value{}, Errorf(CodeTooLarge, "value of %d bytes, at most %d", len(text), MaxValueBytes)
 	}
