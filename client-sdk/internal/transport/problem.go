@@ -53,7 +53,7 @@ const maxProblem = 64 << 10
 func (c *Client) problem(resp *http.Response) error {
 	received := c.c.Clock()
 	p := &Problem{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), received)}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // a cut document is no document
+	text, cut := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	c.down.Add(int64(len(text)))
 	var doc struct {
 		Code       syncproto.Code `json:"code"`
@@ -77,6 +77,8 @@ func (c *Client) problem(resp *http.Response) error {
 		p.Code = syncproto.CodeTooLarge
 	case resp.StatusCode >= 500:
 		p.Code = syncproto.CodeUnavailable
+	case cut != nil: // the link broke, and with it what the server wanted to say
+		return fmt.Errorf("read the refusal: %w: %w", syncproto.CodeOffline, cut)
 	default:
 		p.Code = syncproto.CodeBadResponse
 	}
