@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -63,11 +64,19 @@ type env struct {
 func scenarios() []scenario {
 	return []scenario{
 		{"L", "limits of this machine: bare bbolt and SQLite, the floors of A, B and C alone", openLimits},
+		{"A", "a phone saves, one durable write each, beside the same fsyncs through bare bbolt", openSaves},
+		{"B", "first push of everything to an empty server, beside bare inserts of the same rows", openFirstPush},
+		{"C", "first pull by a new phone, beside bare bbolt puts", openFirstPull},
+		{"D", "reconnect with 60 changes up and 40 down, on a plain and on a village link", openReconnects},
+		{"E", "concurrent edits: visible, hidden, lost", openConflicts},
+		{"F", "20 phones push 500 records each at once", openManyPush},
+		{"I", "idle sync with 40,000 records in scope", openIdle},
 	}
 }
 
 type flags struct {
 	scenario, dir, write, verify string
+	serve, certs                 string // the server's process, see serve.go
 	runs                         int
 	markdown, list               bool
 	workload                     workload.Options
@@ -84,6 +93,8 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 	fs.StringVar(&f.write, "write", "", "write the workload's files into `directory` and verify them")
 	fs.StringVar(&f.verify, "verify", "", "compare the workload's files in `directory`")
 	fs.IntVar(&f.workload.Records, "n", workload.DefaultRecords, "records of the workload")
+	fs.StringVar(&f.serve, "serve", "", "for the bench itself: serve this `directory`")
+	fs.StringVar(&f.certs, "certs", "", "for the bench itself: with the certificate in this `directory`")
 	seed := fs.Uint("seed", workload.DefaultSeed, "seed of the workload, above 0")
 	if err := fs.Parse(args); err != nil {
 		return f, err
@@ -108,6 +119,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if f.serve != "" {
+		cert, key := "", ""
+		if f.certs != "" {
+			cert, key = filepath.Join(f.certs, "cert.pem"), filepath.Join(f.certs, "key.pem")
+		}
+		return serve(ctx, f.serve, cert, key, os.Stdin, stdout)
 	}
 	set := sync.OnceValues(func() (*workload.Set, error) { return workload.Generate(f.workload) })
 	switch {
