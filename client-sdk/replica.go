@@ -40,8 +40,8 @@ type Replica struct {
 	watchers watchers
 	hint     chan struct{} // there may be a network
 	wake     chan struct{} // something for Run to look at
-	batches  int    // of the next request; guarded by exchange
-	gapTried uint64 // the gap that filling did not close; guarded by exchange
+	batches  int           // of the next request; guarded by exchange
+	gapTried uint64        // the gap that filling did not close; guarded by exchange
 }
 
 // Open opens the replica in the folder dir, and makes it if the folder has
