@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -87,8 +88,26 @@ func written(dir string, records []workload.Record) error {
 	return p.Close()
 }
 
-// copyDir copies a folder that nobody writes to.
-func copyDir(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
+// copyDir copies a folder that nobody writes to. Its files hold keys: only their owner may read the copies.
+func copyDir(from, to string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o700)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), content, 0o600)
+	})
+}
 
 func sub(dir string, names ...string) string {
 	return filepath.Join(append([]string{dir}, names...)...)
