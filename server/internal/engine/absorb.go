@@ -57,8 +57,8 @@ func (t takenOver) has(path string, s syncproto.Sibling) bool {
 }
 
 // history returns those writes of a payload that are not in the journal yet,
-// under the dots that they came with.
-func (t takenOver) history(d syncproto.Delta) []wire.PastWrite {
+// under the dots that they came with, as of the scope that takes them in.
+func (t takenOver) history(scope syncproto.Scope, d syncproto.Delta) []wire.PastWrite {
 	var out []wire.PastWrite
 	for f := range d.Fields() {
 		for _, s := range f.Siblings {
@@ -67,7 +67,7 @@ func (t takenOver) history(d syncproto.Delta) []wire.PastWrite {
 			}
 			out = append(out, wire.PastWrite{
 				Dot: s.Dot, Step: syncproto.Step(d.ID(), f.Path, s.Dot, s.HLC, s.Value),
-				Record: d.ID(), Path: f.Path, HLC: s.HLC, Value: s.Value,
+				Scope: scope, Record: d.ID(), Path: f.Path, HLC: s.HLC, Value: s.Value,
 			})
 		}
 	}

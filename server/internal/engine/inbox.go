@@ -42,8 +42,8 @@ func (e *Engine) message(ctx context.Context, key syncproto.Digest) (q store.Qua
 }
 
 // Release takes a quarantined message's content into the merged log after all:
-// it is joined if that is possible, and otherwise absorbed (4.9), which
-// removes nothing. Errors wrap store.ErrNotFound, store.ErrDecided or
+// it is joined if that is possible, without the move that it may ask for, and
+// otherwise absorbed (4.9), which removes nothing. Errors wrap store.ErrNotFound, store.ErrDecided or
 // [ErrUnreadable], or carry syncproto.CodePurged if the record was erased
 // meanwhile, or CodeNeedFull if the message holds only part of the record.
 func (e *Engine) Release(ctx context.Context, by Actor, key syncproto.Digest, reason string, now int64) error {
@@ -134,8 +134,11 @@ func (r release) take(tx store.Tx, scope syncproto.Scope, cur *current) error {
 	before := cur.record
 	var history []wire.PastWrite
 	change, err := syncproto.Apply(before, r.delta)
-	if code := syncproto.CodeOf(err); code == syncproto.CodeTripwire || code == syncproto.CodeEquivocation || err == nil && change.Changed && change.Record.Home() != scope {
-		change, history, err = r.absorb(before)
+	switch code := syncproto.CodeOf(err); {
+	case code == syncproto.CodeTripwire || code == syncproto.CodeEquivocation:
+		change, history, err = r.absorb(scope, before)
+	case err == nil && change.Changed:
+		change, err = r.joined(scope, before, change)
 	}
 	if err != nil {
 		return err
@@ -173,6 +176,22 @@ func (r release) take(tx store.Tx, scope syncproto.Scope, cur *current) error {
 	return tx.Append(scope, []store.Change{newChange(scope, head+1, r.delta.ID(), ops, r.message.Device, r.by.ID, r.by.Agency, r.now)})
 }
 
+// joined finishes what was joined plainly. A home that the message brings is
+// superseded by a write of the server's: releasing evidence does not move a
+// record, and a device whose move was refused learns it like any other change,
+// so that its copy and ours become one again.
+func (r release) joined(scope syncproto.Scope, before syncproto.Record, change syncproto.Change) (syncproto.Change, error) {
+	flagged, suspect := syncproto.Flag(change.Record, before.Context(), r.message.At)
+	change.Record = flagged
+	change.Paths = append(change.Paths, suspect...)
+	if change.Record.Home() == scope {
+		return change, nil
+	}
+	rec, _, err := r.e.write(change.Record, r.now, syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue(string(scope))})
+	change.Record, change.Paths = rec, append(change.Paths, syncproto.PathScope)
+	return change, err
+}
+
 // author notes on a new row whose device brought it.
 func (r release) author(tx store.Tx, row *store.Row) error {
 	dev, err := tx.Device(r.message.Device)
@@ -185,7 +204,7 @@ func (r release) author(tx store.Tx, row *store.Row) error {
 
 // absorb puts the message's values beside those of the record. Its $scope is
 // left out if the record has one: releasing evidence does not move a record.
-func (r release) absorb(rec syncproto.Record) (syncproto.Change, []wire.PastWrite, error) {
+func (r release) absorb(scope syncproto.Scope, rec syncproto.Record) (syncproto.Change, []wire.PastWrite, error) {
 	if !r.delta.IsFull() {
 		return syncproto.Change{}, nil, syncproto.CodeNeedFull
 	}
@@ -206,7 +225,7 @@ func (r release) absorb(rec syncproto.Record) (syncproto.Change, []wire.PastWrit
 		}
 		return m, nil
 	})
-	return out, taken.history(r.delta), err
+	return out, taken.history(scope, r.delta), err
 }
 
 // namedHome returns the home that a delta names.

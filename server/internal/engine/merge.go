@@ -271,7 +271,7 @@ func (m *merging) absorb(it *item, cur *current) error {
 				change.Paths = append(change.Paths, x.Path)
 			}
 		}
-		if err := m.store(cur, change, it, rec.Delta(cur.record.Context()), taken.history(it.delta)...); err != nil {
+		if err := m.store(cur, change, it, rec.Delta(cur.record.Context()), taken.history(m.scope, it.delta)...); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -255,6 +256,43 @@ func TestARecordOutsideTheScopeGoesToTheInboxAndCanBeReleased(t *testing.T) {
 	palang.sync()
 	if !palang.records[id].IsZero() {
 		t.Error("palang still holds a record that is not its own")
+	}
+	s.check()
+}
+
+// A phone makes a record where it may not, that somebody else made elsewhere.
+// The checker found its copy held for ever after the release: what was released
+// stood under dots of the server, which no phone could compare with its own.
+func TestAReleasedMessageAndItsPhoneBecomeOne(t *testing.T) {
+	s := newSite(t)
+	palang, lamongan := s.device("palang", grant("35.23.18")), s.device("lamongan", grant("35.24"))
+	id := lamongan.create(1, "35.24.07", "name", "Tambak Rekaan Jaya")
+	lamongan.sync()
+	s.now += 60_000
+	palang.create(1, "35.24.15", "name", "Tambak Rekaan")
+	palang.sync()
+	inbox := s.inbox("35.24")
+	if len(inbox) != 1 {
+		t.Fatalf("inbox = %v, want the message", inbox)
+	}
+	if err := s.engine.Release(t.Context(), actor, inbox[0].Key, "sama", s.now); err != nil {
+		t.Fatal(err)
+	}
+	lamongan.sync()
+	rec := lamongan.records[id]
+	if f, _ := rec.Field("name"); len(f.Siblings) != 2 {
+		t.Errorf("lamongan sees %v, want both names", f.Siblings)
+	}
+	if home := rec.Home(); home != "35.24.07" {
+		t.Errorf("the release moved the record to %s", home)
+	}
+	if !palang.records[id].Context().LessEq(rec.Context()) {
+		t.Errorf("what was released does not cover the phone's copy: %s, %s", rec.Context(), palang.records[id].Context())
+	}
+	palang.refetch = append(palang.refetch, id)
+	palang.sync()
+	if !palang.records[id].IsZero() {
+		t.Error("palang still holds it")
 	}
 	s.check()
 }
@@ -527,6 +565,21 @@ func TestStatesThatContradictEachOtherAreRepairedWithoutLoss(t *testing.T) {
 	}
 	if !values[`"told to the server"`] || !values[`"told to nobody yet"`] {
 		t.Errorf("b sees %v, want both", values)
+	}
+	// The next repair, and headquarters, read the journal with what was taken in.
+	err := s.store.View(t.Context(), func(r store.Reader) error {
+		for c, err := range r.Changes(id) {
+			if err != nil {
+				return err
+			}
+			if _, _, err := wire.DecodeChange(c.Ops); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("the journal of a repaired record: %v", err)
 	}
 	s.check()
 }
