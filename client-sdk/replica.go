@@ -40,8 +40,9 @@ type Replica struct {
 	watchers watchers
 	hint     chan struct{} // there may be a network
 	wake     chan struct{} // something for Run to look at
-	batches  int           // of the next request; guarded by exchange
-	gapTried uint64        // the gap that filling did not close; guarded by exchange
+	pace     pace
+	batches  int    // of the next request; guarded by exchange
+	gapTried uint64 // the gap that filling did not close; guarded by exchange
 }
 
 // Open opens the replica in the folder dir, and makes it if the folder has
@@ -56,7 +57,7 @@ type Replica struct {
 // [syncproto.CodeNoSpace] when the disk is full.
 func Open(dir string, opts Options) (*Replica, error) {
 	opts = opts.withDefaults()
-	r := &Replica{opts: opts, log: opts.Logger, exchange: make(chan struct{}, 1), hint: make(chan struct{}, 1), wake: make(chan struct{}, 1), batches: opts.PushBatches}
+	r := &Replica{opts: opts, log: opts.Logger, exchange: make(chan struct{}, 1), hint: make(chan struct{}, 1), wake: make(chan struct{}, 1), batches: opts.PushBatches, pace: usualPace()}
 	r.opts.Rand = lockedReader{&r.random, opts.Rand}
 	db, err := cache.Open(dir, cache.Options{Key: opts.Key, Plain: opts.Plain, MarkDir: opts.MarkDir, Rand: r.opts.Rand, Log: opts.Logger})
 	if err != nil {

@@ -448,7 +448,7 @@ func (p *response) settle(t *txn, o outcome) error {
 		return syncproto.Errorf(syncproto.CodeBadReceipt, "unknown result %d", o.result)
 	}
 	if o.hidden && o.result == wire.Result_RESULT_APPLIED {
-		if done, err := p.verdict(t, w, o.ctx); err != nil || done {
+		if done, err := p.verdict(t, w, before, o.ctx); err != nil || done {
 			return err
 		}
 	}
@@ -489,11 +489,12 @@ func (p *response) absorbed(t *txn, w *row, before row, o outcome) error {
 }
 
 // verdict evicts a record that the server does not show to this device, if the
-// server has all of it; otherwise it is asked for again (I10).
-func (p *response) verdict(t *txn, w *row, server syncproto.VV) (evicted bool, err error) {
+// server has all of it; otherwise it is asked for again (I10). before is the
+// row as it is stored, which is what the counts have.
+func (p *response) verdict(t *txn, w *row, before row, server syncproto.VV) (evicted bool, err error) {
 	if p.trusted && w.rec.Context().LessEq(server) {
 		p.rep.Evicted++
-		return true, t.evict(w)
+		return true, t.evict(&before)
 	}
 	return false, t.refetch(w.rec.ID(), refetchFirst)
 }

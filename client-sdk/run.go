@@ -10,18 +10,21 @@ import (
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-// The pauses of [Replica.Run].
-const (
+// pace holds the pauses of [Replica.Run].
+type pace struct {
 	// gather is how long a local write waits for more of them.
-	gather = 2 * time.Second
-	// idlePause is how long a replica with nothing to send waits before it
-	// asks for news.
-	idlePause = 5 * time.Minute
+	gather time.Duration
+	// idle is how long a replica with nothing to send waits before it asks for
+	// news.
+	idle time.Duration
 	// After a failure: exponential backoff with full jitter (AWS, 2015), so
 	// that a district's phones don't come back all at once.
-	backoffFirst = 2 * time.Second
-	backoffLast  = 10 * time.Minute
-)
+	first, last time.Duration
+}
+
+func usualPace() pace {
+	return pace{gather: 2 * time.Second, idle: 5 * time.Minute, first: 2 * time.Second, last: 10 * time.Minute}
+}
 
 // Hint says that there may be a network now: the app calls it when the phone
 // reports one. A [Replica.Run] syncs at once then, whatever it was waiting for,
@@ -59,7 +62,7 @@ func (r *Replica) Run(ctx context.Context, opts ...SyncOption) error {
 			return ctx.Err()
 		}
 		o.report(rep, err)
-		pause, patient := idlePause, false
+		pause, patient := r.pace.idle, false
 		switch {
 		case err == nil:
 			failures = 0
@@ -114,7 +117,7 @@ func (r *Replica) await(ctx context.Context, pause time.Duration, wellAndIdle, p
 			}
 			if wellAndIdle {
 				wellAndIdle = false
-				timer.Reset(gather)
+				timer.Reset(r.pace.gather)
 			}
 		}
 	}
@@ -122,7 +125,7 @@ func (r *Replica) await(ctx context.Context, pause time.Duration, wellAndIdle, p
 
 // backoff returns the pause after so many failures in a row.
 func (r *Replica) backoff(failures int) time.Duration {
-	return r.jitter(min(backoffFirst<<min(failures, 16), backoffLast))
+	return r.jitter(min(r.pace.first<<min(failures, 16), r.pace.last))
 }
 
 // jitter returns a random part of d.

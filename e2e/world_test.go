@@ -18,6 +18,7 @@ import (
 	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/pack"
+	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
 // world is a server and the phones that talk to it.
@@ -147,7 +148,8 @@ type link struct {
 	before, after func(*http.Request) error
 	// cut bounds the bytes of the next replies, 0 for none.
 	cut int
-	// last is the last request's body, for replays.
+	// alter changes the frames of replies; false drops one.
+	alter           func(*wire.ResponseFrame) bool
 	requests, bytes int
 }
 
@@ -155,7 +157,7 @@ var errLost = errors.New("lost")
 
 func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
-	handler, before, after, cut := l.handler, l.before, l.after, l.cut
+	handler, before, after, cut, alter := l.handler, l.before, l.after, l.cut, l.alter
 	l.requests++
 	l.mu.Unlock()
 	body, err := io.ReadAll(r.Body)
@@ -180,6 +182,11 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp := rec.Result()
 	all, _ := io.ReadAll(resp.Body)
+	if alter != nil && resp.StatusCode == http.StatusOK {
+		if all, err = altered(all, alter); err != nil {
+			return nil, err
+		}
+	}
 	l.mu.Lock()
 	l.bytes += len(body) + len(all)
 	l.mu.Unlock()
@@ -189,6 +196,32 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = io.NopCloser(bytes.NewReader(all))
 	}
 	return resp, nil
+}
+
+// altered takes a reply apart and puts it together again.
+func altered(body []byte, alter func(*wire.ResponseFrame) bool) ([]byte, error) {
+	in, err := wire.NewResponseReader(bytes.NewReader(body), wire.EncodingZstd)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	packed := wire.NewBodyWriter(&out)
+	frames, again := wire.NewFrameReader(in, wire.Protobuf), wire.NewFrameWriter(packed, wire.Protobuf)
+	for {
+		f, err := frames.Response()
+		if errors.Is(err, io.EOF) {
+			err := packed.Close()
+			return out.Bytes(), err
+		}
+		if err != nil {
+			return nil, err
+		}
+		if alter(f) {
+			if err := again.Response(f); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 type broken struct{}
