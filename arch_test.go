@@ -45,6 +45,7 @@ var layers = []struct {
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
+	{"sim", publicPaths, nil, "the checker runs what is shipped: it reaches no deeper than an app does"},
 	{".", nil, nil, "the root holds arch_test.go alone"},
 }
 

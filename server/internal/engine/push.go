@@ -44,7 +44,7 @@ type batch struct {
 	index   int
 	items   []*item
 	history map[syncproto.Scope][]store.PastWrite
-	relayed map[syncproto.Scope][]store.PastWrite // of other authors, which nobody vouches for
+	relayed map[syncproto.Scope][]store.PastWrite     // of other authors, which nobody vouches for
 	steps   map[syncproto.ReplicaID][]store.ChainStep // from history
 	inbox   []store.Quarantined                       // of what could not be decoded
 }

@@ -1,0 +1,323 @@
+package sim
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	sambang "github.com/sambang-id/sambang/client-sdk"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// phone is one install of the SDK, and what was last read back from it.
+type phone struct {
+	w      *world
+	name   string
+	dir    string
+	key    ed25519.PrivateKey
+	id     string        // as the server calls the device
+	skew   time.Duration // of its clock
+	rotate bool          // its whole image may be restored, so it takes a new id at every open
+	opens  int
+	r      *sambang.Replica
+	busy   bool // a sync runs
+	killed bool // while it ran: the process is gone, the sync does not know yet
+	dead   bool
+
+	states  map[syncproto.RecordID]syncproto.Record
+	copies  []string // folders with earlier copies of its files
+	contact int      // rollbacks of the server at its last whole sync
+	replay  raw      // speaks with its key
+}
+
+func (w *world) addPhone(grants syncproto.Grants) error {
+	name := fmt.Sprintf("p%d", len(w.phones))
+	p := &phone{
+		w: w, name: name, dir: filepath.Join(w.dir, name), key: keyOf(w.cfg.Seed, name),
+		rotate: w.rng.IntN(4) == 0, states: map[syncproto.RecordID]syncproto.Record{},
+		skew: time.Duration(w.rng.IntN(7)-3) * 20 * time.Second,
+	}
+	if err := p.open(); err != nil {
+		return err
+	}
+	code, err := w.srv.Enrol(w.ctx, enrolRequest(grants))
+	if err != nil {
+		return err
+	}
+	if err := p.r.Enrol(w.ctx, code, name); err != nil {
+		return err
+	}
+	p.id = p.r.Status().Device
+	p.replay = raw{w: w, key: p.key, id: p.id}
+	w.phones = append(w.phones, p)
+	return nil
+}
+
+func (p *phone) open() error {
+	p.opens++
+	r, err := sambang.Open(p.dir, sambang.Options{
+		Key: make([]byte, sambang.KeySize), MarkDir: filepath.Join(p.dir, "mark"), RotateOnOpen: p.rotate,
+		Signer: p.key, Pack: p.w.pack, App: "sim", Transport: link{p},
+		PushItems: 3, PushBatches: 2, PullEntries: 6,
+		Clock:  func() time.Time { return time.UnixMilli(p.w.now).Add(p.skew).UTC() },
+		Rand:   newSource(p.w.cfg.Seed, "phone "+p.name, p.opens),
+		Logger: slog.New(&alarm{w: p.w, who: p.name}),
+	})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", p.name, err)
+	}
+	p.r = r
+	p.author()
+	return nil
+}
+
+// author notes under which id the phone now writes.
+func (p *phone) author() {
+	if id := p.r.Status().Replica; id != 0 && p.w.authors[id] == nil {
+		p.w.authors[id] = p
+	}
+}
+
+// read reads back what the phone has.
+func (p *phone) read() map[syncproto.RecordID]syncproto.Record {
+	out := make(map[syncproto.RecordID]syncproto.Record, len(p.states))
+	for n := range recordCount {
+		id := recordID(n)
+		main, err := p.r.Get(id)
+		switch {
+		case err == nil:
+			for _, s := range main.States() {
+				out[s.ID()] = s
+			}
+			continue
+		case !errors.Is(err, syncproto.CodeNotFound):
+			p.w.fail(id, "%s: get: %v", p.name, err)
+			continue
+		}
+		// Its companion may be here alone.
+		if c, err := p.r.Get(syncproto.CompanionID(id, syncproto.ClassTask)); err == nil {
+			for _, s := range c.States() {
+				out[s.ID()] = s
+			}
+		}
+	}
+	return out
+}
+
+// look reads back, and judges what changed.
+func (p *phone) look(why string) {
+	if p.dead || p.killed || p.w.failed() {
+		return
+	}
+	p.author()
+	before := p.states
+	p.states = p.read()
+	for _, id := range p.w.universe() {
+		s, now := p.states[id]
+		was, had := before[id]
+		switch {
+		case now && had && s.Equal(was):
+		case now:
+			p.w.trace.log("%s after %s: %s %s", p.name, why, p.w.names[id], describe(s))
+			p.w.observe(s, p.name)
+		case had:
+			p.w.trace.log("%s after %s: %s gone", p.name, why, p.w.names[id])
+		}
+	}
+}
+
+// act runs a local operation and tells the oracle what it wrote and what was
+// shown where it wrote.
+func (p *phone) act(what string, fn func() error) {
+	w := p.w
+	if p.busy {
+		p.look("half a sync")
+	}
+	err := fn()
+	w.trace.log("%s %s: %v", p.name, what, brief(err))
+	p.author()
+	now := p.read()
+	for _, id := range w.universe() {
+		s, ok := now[id]
+		if !ok {
+			continue
+		}
+		was, had := p.states[id]
+		if had && s.Equal(was) {
+			continue
+		}
+		for f := range s.Fields() {
+			for _, sib := range f.Siblings {
+				if had && was.Context().Covers(sib.Dot) {
+					continue
+				}
+				var kills []*event
+				if old, ok := was.Field(f.Path); had && ok {
+					for _, o := range old.Siblings {
+						kills = append(kills, w.oracle.byDot[o.Dot])
+					}
+				}
+				if _, err := w.oracle.written(p.name, id, f.Path, sib, kills); err != nil {
+					w.fail(id, "%s: %v", p.name, err)
+					return
+				}
+				w.stats["writes"]++
+			}
+		}
+	}
+	p.look(what)
+}
+
+func brief(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(syncproto.CodeOf(err))
+}
+
+// sync runs one Sync.
+func (p *phone) sync() error {
+	w := p.w
+	if p.busy || p.dead || w.failed() {
+		return nil
+	}
+	p.busy = true
+	before := w.rollbacks
+	w.trace.log("%s sync", p.name)
+	rep, err := p.r.Sync(w.ctx)
+	p.busy = false
+	if p.dead {
+		return err
+	}
+	if p.killed {
+		p.killed = false
+		w.trace.log("%s sync: cut by the end of its process: %s", p.name, brief(err))
+		if w.must("restart "+p.name, p.open()) {
+			p.look("restart")
+		}
+		return err
+	}
+	w.trace.log("%s sync: pushed %d pulled %d evicted %d conflicts %d aside %d repairs %d requests %d waiting %d: %s",
+		p.name, rep.Pushed, rep.Pulled, rep.Evicted, rep.Conflicts, rep.Quarantined, rep.Repairs, rep.Requests, rep.Waiting, brief(err))
+	w.stats["syncs"]++
+	switch code := syncproto.CodeOf(err); {
+	case err == nil && before == w.rollbacks:
+		p.contact = w.rollbacks
+	case err == nil:
+	case code == syncproto.CodeOffline, code == syncproto.CodeUnavailable, code == syncproto.CodeRateLimited:
+	case w.calm:
+	case code == syncproto.CodeTokenReplayed, code == syncproto.CodeTokenExpired, code == syncproto.CodeClockSkew:
+		w.stats["tokens refused"]++
+	default:
+		w.fail(syncproto.RecordID{}, "%s: sync: %v", p.name, err)
+	}
+	p.look("sync")
+	return err
+}
+
+// kill ends the process without grace and starts it again.
+func (p *phone) restart(why string) {
+	p.w.trace.log("%s restarts: %s", p.name, why)
+	p.w.stats["phone restart"]++
+	_ = p.r.Close()
+	if p.busy { // opened again when the running sync has ended
+		p.killed = true
+		return
+	}
+	p.w.must("restart "+p.name, p.open())
+	p.look("restart")
+}
+
+// files copies what a backup of the phone holds.
+func (p *phone) files(to string, mark bool) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(p.dir, "cache.db"), filepath.Join(to, "cache.db")); err != nil {
+		return err
+	}
+	if !mark {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Join(to, "mark"), 0o700); err != nil {
+		return err
+	}
+	return copyFile(filepath.Join(p.dir, "mark", "mark"), filepath.Join(to, "mark", "mark"))
+}
+
+// saveCopy keeps a copy of the phone's files.
+func (p *phone) saveCopy() {
+	to := filepath.Join(p.w.dir, fmt.Sprintf("%s.copy%d", p.name, len(p.copies)))
+	p.w.trace.log("%s backup %d", p.name, len(p.copies))
+	if p.w.must("copy files", p.files(to, p.rotate)) {
+		p.copies = append(p.copies, to)
+	}
+}
+
+// restore puts an earlier copy in place: the file alone, its mark stays; of a
+// phone that rotates at every open, the mark too.
+func (p *phone) restore(n int) {
+	w := p.w
+	w.trace.log("! %s restored from backup %d, image=%t", p.name, n, p.rotate)
+	w.stats["phone restored"]++
+	_ = p.r.Close()
+	w.must("restore", copyFile(filepath.Join(p.copies[n], "cache.db"), filepath.Join(p.dir, "cache.db")))
+	if p.rotate {
+		w.must("restore the mark", copyFile(filepath.Join(p.copies[n], "mark", "mark"), filepath.Join(p.dir, "mark", "mark")))
+	}
+	if !w.must("open after a restore", p.open()) {
+		return
+	}
+	p.look("restore")
+	p.contact = -1 // what it believes is of another time
+	w.lose(p.name + " restored")
+}
+
+// clone makes a second phone of a copy of the file. Both stay in use.
+func (p *phone) clone() {
+	w := p.w
+	c := &phone{
+		w: w, name: fmt.Sprintf("p%d", len(w.phones)), key: p.key, id: p.id, skew: p.skew, rotate: p.rotate,
+		states: map[syncproto.RecordID]syncproto.Record{}, contact: p.contact,
+	}
+	c.replay = raw{w: w, key: c.key, id: c.id, n: 1_000_000 * len(w.phones)}
+	c.dir = filepath.Join(w.dir, c.name)
+	w.trace.log("! %s copied to %s", p.name, c.name)
+	w.stats["phone copied"]++
+	if !w.must("copy files", p.files(c.dir, false)) || !w.must("open the copy", c.open()) {
+		return
+	}
+	w.phones = append(w.phones, c)
+	c.look("copy")
+}
+
+// die takes the phone away for good.
+func (p *phone) die() {
+	w := p.w
+	w.trace.log("! %s dies", p.name)
+	w.stats["phone death"]++
+	_ = p.r.Close()
+	p.dead, p.states = true, nil
+	w.lose(p.name + " died")
+}
+
+// alive returns the phones that may act now.
+func (w *world) alive() []*phone {
+	return slices.DeleteFunc(slices.Clone(w.phones), func(p *phone) bool { return p.dead || p.killed })
+}
+
+// held returns the main records that the phone has, in order.
+func (p *phone) held() []syncproto.RecordID {
+	var out []syncproto.RecordID
+	for n := range recordCount {
+		if _, ok := p.states[recordID(n)]; ok {
+			out = append(out, recordID(n))
+		}
+	}
+	return out
+}

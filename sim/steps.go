@@ -1,0 +1,360 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	sambang "github.com/sambang-id/sambang/client-sdk"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// step is one kind of thing that may happen. weight is in tenths of a percent
+// of the steps; rough says that it is a fault, which a run may be spared.
+type step struct {
+	name   string
+	weight int
+	rough  bool
+	do     func(*world)
+}
+
+func steps() []step {
+	return []step{
+		{"create", 90, false, (*world).create},
+		{"edit", 200, false, (*world).edit},
+		{"delete", 20, false, (*world).remove},
+		{"undelete", 12, false, (*world).bringBack},
+		{"move", 35, false, (*world).move},
+		{"resolve", 60, false, (*world).resolve},
+		{"sync", 330, false, (*world).syncOne},
+		{"time passes", 30, false, func(w *world) { w.pass(time.Duration(1+w.rng.IntN(48)) * 30 * time.Minute) }},
+		{"replay", 25, true, (*world).replay},
+		{"phone restarts", 20, true, func(w *world) { w.withIdle(func(p *phone) { p.restart("at rest") }) }},
+		{"phone killed in a sync", 10, true, (*world).killBusy},
+		{"phone backup", 25, true, func(w *world) { w.withPhone(func(p *phone) { p.saveCopy() }) }},
+		{"phone restored", 12, true, (*world).restorePhone},
+		{"phone copied", 5, true, (*world).clonePhone},
+		{"phone dies", 3, true, (*world).killPhone},
+		{"clock jumps", 10, true, (*world).jump},
+		{"grants", 16, true, (*world).regrant},
+		{"purge", 8, true, (*world).purge},
+		{"release", 8, true, (*world).release},
+		{"server restarts", 10, true, (*world).restartServer},
+		{"server backup", 14, true, (*world).backupServer},
+		{"server rolled back", 6, true, func(w *world) { w.rollBackServer(w.rng.IntN(2) == 0) }},
+		{"audit", 12, false, (*world).audit},
+		{"hostile", 60, true, (*world).attack},
+	}
+}
+
+// weights draws how often each kind of step comes in a run: some faults not
+// at all, others twice as often.
+func (w *world) weights(all []step, rng *rand.Rand) []int {
+	out := make([]int, len(all))
+	for i, s := range all {
+		out[i] = s.weight
+		if s.rough {
+			out[i] = s.weight * []int{0, 1, 1, 2, 3}[rng.IntN(5)]
+		}
+		switch {
+		case w.cfg.Profile.Calm && s.rough,
+			s.name == "hostile" && !w.cfg.Profile.Hostile,
+			s.name == "server rolled back" && w.cfg.Profile.Hostile,
+			s.name == "phone restored" && w.cfg.Profile.Hostile,
+			s.name == "phone copied" && w.cfg.Profile.Hostile:
+			out[i] = 0
+		}
+	}
+	return out
+}
+
+func pick(weights []int, rng *rand.Rand) int {
+	sum := 0
+	for _, w := range weights {
+		sum += w
+	}
+	n := rng.IntN(sum)
+	for i, w := range weights {
+		if n -= w; n < 0 {
+			return i
+		}
+	}
+	return len(weights) - 1
+}
+
+// chance is true in so many of a hundred cases, never when the world is calm.
+func (w *world) chance(percent int) bool { return w.rng.IntN(100) < percent && !w.calm }
+
+// meanwhile lets other things happen while something is on its way.
+func (w *world) meanwhile() {
+	for w.depth < 3 && !w.failed() && w.chance(12) {
+		w.depth++
+		w.trace.depth++
+		all := steps()
+		s := all[pick(w.cfg.weights, w.rng)]
+		w.trace.log("- meanwhile %s", s.name)
+		w.stats["steps inside requests"]++
+		s.do(w)
+		w.depth--
+		w.trace.depth--
+	}
+}
+
+func (w *world) pass(d time.Duration) { w.now += d.Milliseconds() }
+
+func (w *world) withPhone(fn func(*phone)) {
+	if all := w.alive(); len(all) > 0 {
+		fn(all[w.rng.IntN(len(all))])
+	}
+}
+
+// withIdle takes a phone on which no sync runs.
+func (w *world) withIdle(fn func(*phone)) {
+	var idle []*phone
+	for _, p := range w.alive() {
+		if !p.busy {
+			idle = append(idle, p)
+		}
+	}
+	if len(idle) > 0 {
+		fn(idle[w.rng.IntN(len(idle))])
+	}
+}
+
+func (w *world) withRecord(fn func(*phone, syncproto.RecordID)) {
+	w.withPhone(func(p *phone) {
+		if held := p.held(); len(held) > 0 {
+			fn(p, held[w.rng.IntN(len(held))])
+		}
+	})
+}
+
+// value is a new one, that no other write has.
+func (w *world) value() any {
+	w.uids++
+	if w.rng.IntN(6) == 0 {
+		return nil
+	}
+	return fmt.Sprintf("u%d", w.uids)
+}
+
+func (w *world) region() string { return regions[w.rng.IntN(len(regions))] }
+
+func (w *world) create() {
+	w.withPhone(func(p *phone) {
+		id := recordID(w.rng.IntN(recordCount))
+		region := w.region()
+		fields := sambang.Fields{}
+		for _, name := range fieldNames {
+			if w.rng.IntN(2) == 0 {
+				w.uids++
+				fields[name] = fmt.Sprintf("u%d", w.uids)
+			}
+		}
+		p.act(fmt.Sprintf("creates %s in %s", w.names[id], region), func() error { return p.r.CreateWith(id, kind, region, fields) })
+	})
+}
+
+func (w *world) edit() {
+	w.withRecord(func(p *phone, id syncproto.RecordID) {
+		changes := map[string]any{}
+		for range 1 + w.rng.IntN(2) {
+			changes[fieldNames[w.rng.IntN(len(fieldNames))]] = w.value()
+		}
+		p.act(fmt.Sprintf("edits %s %v", w.names[id], changes), func() error {
+			return p.r.Edit(id, func(d *sambang.Draft) error {
+				for _, name := range fieldNames {
+					if v, ok := changes[name]; ok {
+						d.Set(name, v)
+					}
+				}
+				return nil
+			})
+		})
+	})
+}
+
+func (w *world) remove() {
+	w.withRecord(func(p *phone, id syncproto.RecordID) {
+		p.act("deletes "+w.names[id], func() error { return p.r.Delete(id) })
+	})
+}
+
+func (w *world) bringBack() {
+	w.withRecord(func(p *phone, id syncproto.RecordID) {
+		p.act("undeletes "+w.names[id], func() error { return p.r.Undelete(id) })
+	})
+}
+
+func (w *world) move() {
+	w.withRecord(func(p *phone, id syncproto.RecordID) {
+		region := w.region()
+		p.act(fmt.Sprintf("moves %s to %s", w.names[id], region), func() error { return p.r.Move(id, region) })
+	})
+}
+
+// resolve decides a conflict of some record that has one.
+func (w *world) resolve() {
+	w.withPhone(func(p *phone) {
+		type open struct {
+			id   syncproto.RecordID
+			path string
+		}
+		var all []open
+		for _, id := range p.held() {
+			rec, err := p.r.Get(id)
+			if err != nil {
+				continue
+			}
+			for _, path := range rec.Conflicts {
+				all = append(all, open{id, path})
+			}
+		}
+		if len(all) == 0 {
+			return
+		}
+		c := all[w.rng.IntN(len(all))]
+		conflicts, err := p.r.Conflicts(c.id)
+		if !w.must("read conflicts", err) {
+			return
+		}
+		w.uids++
+		var value any = fmt.Sprintf("u%d", w.uids)
+		if syncproto.IsReserved(c.path) {
+			value = w.region()
+		}
+		for _, x := range conflicts {
+			if x.Path == c.path && len(x.Values) > 0 && w.rng.IntN(2) == 0 {
+				value = x.Values[w.rng.IntN(len(x.Values))].Value
+			}
+		}
+		p.act(fmt.Sprintf("resolves %s %s", w.names[c.id], c.path), func() error { return p.r.Resolve(c.id, c.path, value) })
+	})
+}
+
+func (w *world) syncOne() { w.withIdle(func(p *phone) { _ = p.sync() }) }
+
+func (w *world) replay() {
+	if len(w.wire) == 0 {
+		return
+	}
+	c := w.wire[w.rng.IntN(len(w.wire))]
+	if c.p.dead {
+		return
+	}
+	w.trace.log("late replay of a request of %s", c.p.name)
+	w.stats["late replays"]++
+	w.again(c, w.rng.IntN(3) > 0)
+}
+
+func (w *world) killBusy() {
+	for _, p := range w.alive() {
+		if p.busy {
+			p.restart("killed in a sync")
+			return
+		}
+	}
+}
+
+func (w *world) restorePhone() {
+	w.withIdle(func(p *phone) {
+		if len(p.copies) > 0 {
+			p.restore(w.rng.IntN(len(p.copies)))
+		}
+	})
+}
+
+func (w *world) clonePhone() {
+	if len(w.alive()) < 8 {
+		w.withIdle(func(p *phone) { p.clone() })
+	}
+}
+
+func (w *world) killPhone() {
+	if len(w.alive()) > 2 {
+		w.withIdle(func(p *phone) { p.die() })
+	}
+}
+
+func (w *world) jump() {
+	w.withPhone(func(p *phone) {
+		by := time.Duration(w.rng.IntN(21)-10) * day
+		if w.rng.IntN(4) == 0 {
+			by = time.Duration(w.rng.IntN(41)-20) * 365 * day
+		}
+		p.skew += by
+		w.trace.log("%s clock jumps by %s to %s", p.name, by, p.skew)
+		w.stats["clock jumps"]++
+	})
+}
+
+func (w *world) regrant() {
+	w.withPhone(func(p *phone) {
+		n := w.rng.IntN(len(portfolios))
+		w.trace.log("%s is granted portfolio %d", p.name, n)
+		w.stats["grants changed"]++
+		w.must("change grants", w.srv.SetGrants(w.ctx, p.id, portfolios[n]))
+	})
+}
+
+// purge erases a record that the server has.
+func (w *world) purge() {
+	states, err := w.auditor.pull()
+	if !w.must("pull as auditor", err) {
+		return
+	}
+	var all []syncproto.RecordID
+	for n := range recordCount {
+		if s, ok := states[recordID(n)]; ok && !s.IsPurged() {
+			all = append(all, recordID(n))
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	id := all[w.rng.IntN(len(all))]
+	for _, x := range []syncproto.RecordID{id, syncproto.CompanionID(id, syncproto.ClassTask)} {
+		if s, ok := states[x]; ok {
+			w.observe(s, "server, before a purge")
+			w.purged(x)
+		}
+	}
+	w.trace.log("! %s purged", w.names[id])
+	w.stats["purges"]++
+	w.must("purge", w.srv.Purge(w.ctx, id.String(), "hq", "retention"))
+}
+
+// release takes one message of the inbox into the log.
+func (w *world) release() {
+	messages, err := w.srv.Inbox(w.ctx, "", "", 100)
+	if !w.must("read the inbox", err) {
+		return
+	}
+	for _, m := range messages {
+		if m.State == "open" && (w.hostile == nil || m.Device != w.hostile.x.id) {
+			w.releaseOne(m.Key, m.Record, string(m.Code))
+			return
+		}
+	}
+}
+
+func (w *world) releaseOne(key, record, why string) bool {
+	err := w.srv.ReleaseMessage(w.ctx, key, "hq", "checked")
+	id, _ := syncproto.ParseRecordID(record)
+	w.trace.log("message %.8s on %s (%s) released: %s", key, w.names[id], why, brief(err))
+	w.stats["messages released"]++
+	switch code := syncproto.CodeOf(err); code {
+	case "":
+		return true
+	case syncproto.CodePurged, syncproto.CodeNeedFull:
+		w.stats["messages not released: "+string(code)]++
+		return false
+	case syncproto.CodeBadRecord: // past writes: evidence, with nothing to merge
+		w.stats["messages closed"]++
+		w.must("close a message", w.srv.CloseMessage(w.ctx, key, "hq", "checked"))
+		return false
+	default:
+		w.fail(id, "a message of the inbox (%s) can't be released: %v", why, err)
+		return false
+	}
+}

@@ -1,0 +1,426 @@
+package sim
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sambang-id/sambang/server"
+	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/pack"
+)
+
+const (
+	recordCount = 14
+	kind        = "site"
+	day         = 24 * time.Hour
+)
+
+var regions = []string{"35.24.14", "35.24.15", "35.24.16"}
+
+// schema has two fields of class D, one that people must decide about, and one
+// of class T, which lives in a companion record.
+const schema = `{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "x-sambang-pack": {"format": 1, "name": "sim", "version": "1.0", "default_class": "D",
+    "classes": {"D": {"id": "D", "en": "D"}, "T": {"id": "T", "en": "T"}, "H": {"id": "H", "en": "H"}}},
+  "$defs": {"site": {"type": "object", "x-sambang": {"kind": true, "label": {"id": "Tempat", "en": "Site"}},
+    "properties": {
+      "a": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "A", "en": "A"}, "policy": "review", "class": "D"}},
+      "b": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "B", "en": "B"}, "policy": "lww", "class": "D"}},
+      "c": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "C", "en": "C"}, "policy": "lww", "class": "D"}},
+      "s": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "S", "en": "S"}, "policy": "review", "class": "T"}}
+    }}}
+}`
+
+var fieldNames = []string{"a", "b", "c", "s"}
+
+// world is one run.
+type world struct {
+	cfg   Config
+	ctx   context.Context
+	dir   string
+	trace *tracer
+	rng   *rand.Rand // of the present step
+	now   int64      // the server's clock, Unix milliseconds
+	uids  int
+	depth int // of steps inside requests
+	calm  bool
+
+	pack         *pack.Pack
+	srv          *server.Server
+	serverStarts int
+	rollbacks    int
+	backup       *serverBackup
+
+	phones  []*phone
+	auditor *raw
+	hostile *hostile
+	oracle  *oracle
+	names   map[syncproto.RecordID]string
+
+	vouched map[syncproto.ReplicaID]uint64 // by receipts since the last rollback
+	inbox   map[*event]bool                // in the server's inbox
+	authors map[syncproto.ReplicaID]*phone // who minted under an id
+	pushes  []pushed
+	wire    []captured
+
+	failure *Failure
+	stats   map[string]int
+}
+
+// serverBackup is a copy of the store, with what the world knew of it.
+type serverBackup struct {
+	file    string
+	vouched map[syncproto.ReplicaID]uint64
+	inbox   map[*event]bool
+	purged  map[syncproto.RecordID]bool
+}
+
+// Failure is what a run found.
+type Failure struct {
+	Step   int
+	What   string
+	Record string // the record concerned, as the trace calls it; "" if none
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("step %d: %s", f.Step, f.What) }
+
+// fail notes the first failure; whatever follows is its consequence.
+func (w *world) fail(record syncproto.RecordID, format string, args ...any) {
+	if w.failure != nil {
+		return
+	}
+	w.failure = &Failure{Step: w.trace.step, What: fmt.Sprintf(format, args...), Record: w.names[record]}
+	if w.failure.Record != "" {
+		w.failure.What = w.failure.Record + ": " + w.failure.What
+	}
+	w.trace.log("! FAIL %s", w.failure.What)
+}
+
+func (w *world) failed() bool { return w.failure != nil }
+
+// must notes an error that only a broken checker or machine explains.
+func (w *world) must(what string, err error) bool {
+	if err != nil {
+		w.fail(syncproto.RecordID{}, "%s: %v", what, err)
+	}
+	return err == nil
+}
+
+func recordID(n int) syncproto.RecordID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "sim record %d", n))
+	return syncproto.RecordID(sum[:16])
+}
+
+// universe are all ids that exist: records, and their companions.
+func (w *world) universe() []syncproto.RecordID {
+	out := make([]syncproto.RecordID, 0, 2*recordCount)
+	for n := range recordCount {
+		out = append(out, recordID(n), syncproto.CompanionID(recordID(n), syncproto.ClassTask))
+	}
+	return out
+}
+
+// source is a seeded source of bytes.
+type source struct{ r *rand.ChaCha8 }
+
+func newSource(seed uint64, what string, n int) io.Reader {
+	return source{rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "%d %s %d", seed, what, n)))}
+}
+
+func (s source) Read(p []byte) (int, error) { return s.r.Read(p) }
+
+func keyOf(seed uint64, name string) ed25519.PrivateKey {
+	sum := sha256.Sum256(fmt.Appendf(nil, "key %d %s", seed, name))
+	return ed25519.NewKeyFromSeed(sum[:])
+}
+
+func enrolRequest(g syncproto.Grants) server.EnrolRequest {
+	return server.EnrolRequest{Officer: "o1", Grants: g}
+}
+
+func grant(region string, classes string) syncproto.Grant {
+	g := syncproto.Grant{Region: syncproto.Region(region)}
+	for _, c := range classes {
+		g.Classes = append(g.Classes, syncproto.Class(c))
+	}
+	return g
+}
+
+// portfolios are the grants that a device may have.
+var portfolios = []syncproto.Grants{
+	{grant("35.24", "DT")},
+	{grant("35.24.14", "D")},
+	{grant("35.24.14", "DT"), grant("35.24.16", "D")},
+	{grant("35.24.15", "DT")},
+	{grant("35.24.15", "D"), grant("35.24.16", "DT")},
+	{grant("35", "D")},
+}
+
+func newWorld(cfg Config) (*world, error) {
+	p, err := pack.Parse([]byte(schema))
+	if err != nil {
+		return nil, err
+	}
+	w := &world{
+		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
+		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
+		inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, stats: map[string]int{},
+	}
+	for n := range recordCount {
+		w.names[recordID(n)] = fmt.Sprintf("r%02d", n)
+		w.names[syncproto.CompanionID(recordID(n), syncproto.ClassTask)] = fmt.Sprintf("r%02dT", n)
+	}
+	w.rng = rand.New(rand.NewPCG(cfg.Seed, 1<<40))
+	w.calm = true
+	if err := w.startServer(); err != nil {
+		return nil, err
+	}
+	if err := w.srv.PutOfficer(w.ctx, server.Officer{ID: "o1", Name: "O", Agency: "A"}); err != nil {
+		return nil, err
+	}
+	if w.auditor, err = w.rawEnrol("auditor", keyOf(cfg.Seed, "auditor"), syncproto.Grants{grant("35", "DTH")}); err != nil {
+		return nil, err
+	}
+	for i := range 3 + w.rng.IntN(3) {
+		if err := w.addPhone(portfolios[(i+w.rng.IntN(2))%len(portfolios)]); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Profile.Hostile {
+		if err := w.addHostile(); err != nil {
+			return nil, err
+		}
+	}
+	w.calm = false
+	return w, nil
+}
+
+func (w *world) close() {
+	for _, p := range w.phones {
+		_ = p.r.Close()
+	}
+	if w.srv != nil {
+		_ = w.srv.Close()
+	}
+}
+
+func (w *world) serverDir() string { return filepath.Join(w.dir, "server") }
+
+func (w *world) startServer() error {
+	w.serverStarts++
+	s, err := server.New(server.Config{
+		Data: w.serverDir(), URL: "http://127.0.0.1:8080", Pack: w.pack,
+		Now:    func() time.Time { return time.UnixMilli(w.now).UTC() },
+		Rand:   newSource(w.cfg.Seed, "server", w.serverStarts),
+		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
+		Logger: slog.New(&alarm{w: w, who: "server"}),
+	})
+	w.srv = s
+	return err
+}
+
+func (w *world) restartServer() {
+	w.trace.log("server restart")
+	w.stats["server restart"]++
+	w.must("close the server", w.srv.Close())
+	w.now += 10_000 // longer than the life of a token that an earlier process may have seen
+	w.must("start the server", w.startServer())
+}
+
+func (w *world) backupServer() {
+	w.trace.log("server backup")
+	w.stats["server backup"]++
+	file := filepath.Join(w.dir, fmt.Sprintf("server.backup%d", w.stats["server backup"]))
+	if w.must("back up the server", w.srv.Backup(w.ctx, file)) {
+		w.backup = &serverBackup{file, maps.Clone(w.vouched), maps.Clone(w.inbox), maps.Clone(w.oracle.purged)}
+	}
+}
+
+// rollBackServer puts the backup in the store's place. told: the operator says
+// so to the server.
+func (w *world) rollBackServer(told bool) {
+	if w.backup == nil {
+		return
+	}
+	w.trace.log("! server rolled back, told=%t", told)
+	w.stats["server rollback"]++
+	w.must("close the server", w.srv.Close())
+	store := filepath.Join(w.serverDir(), server.StoreFile)
+	for _, suffix := range []string{"-wal", "-shm"} {
+		_ = os.Remove(store + suffix)
+	}
+	w.must("restore the server", copyFile(w.backup.file, store))
+	w.rollbacks++
+	w.now += 10_000
+	if !w.must("start the server", w.startServer()) {
+		return
+	}
+	if told {
+		w.must("begin an epoch", w.srv.BeginEpoch(w.ctx))
+	}
+	w.pushes = nil
+	w.vouched, w.inbox = maps.Clone(w.backup.vouched), maps.Clone(w.backup.inbox)
+	w.lose("server rolled back")
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
+// lose gives up those writes of which no live store has a copy any more. It is
+// called after each physical loss, and nowhere else.
+func (w *world) lose(why string) {
+	if w.failed() {
+		return
+	}
+	have := map[*event]bool{}
+	states, err := w.auditor.pull()
+	if !w.must("pull as auditor", err) {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(states), byID) {
+		w.observe(states[id], "server")
+		closure(have, w.oracle.visible(states[id]))
+	}
+	for _, p := range w.phones {
+		p.look("a loss elsewhere")
+		for _, id := range w.universe() {
+			if s, ok := p.states[id]; ok {
+				closure(have, w.oracle.visible(s))
+			}
+		}
+	}
+	closure(have, slices.Collect(maps.Keys(w.inbox)))
+	for _, e := range w.oracle.events {
+		if !have[e] && e.lost == "" {
+			e.lost = why
+			w.stats["writes physically lost"]++
+			w.trace.log("%s physically lost: %s", w.names[e.uid.record], e)
+		}
+	}
+}
+
+func byID(a, b syncproto.RecordID) int { return strings.Compare(string(a[:]), string(b[:])) }
+
+// observe judges a state that was read back.
+func (w *world) observe(r syncproto.Record, where string) {
+	if w.failed() {
+		return
+	}
+	err := w.oracle.judge(r, func(path string, s syncproto.Sibling) error { return w.adopt(r, path, s) })
+	if err != nil {
+		w.fail(r.ID(), "at %s: %v; state %s", where, err, describe(r))
+	}
+}
+
+// adopt takes in a write under a dot that nobody was seen to make: a known
+// write again (after a proven fork, or absorbed), or one of the server's own.
+func (w *world) adopt(r syncproto.Record, path string, s syncproto.Sibling) error {
+	if w.oracle.byUID[uidOf(r.ID(), path, s)] != nil {
+		_, err := w.oracle.written("repair", r.ID(), path, s, nil)
+		w.stats["writes made again"]++
+		return err
+	}
+	if w.hostile != nil && w.hostile.owns(s.Dot.Replica) {
+		_, err := w.oracle.written("hostile", r.ID(), path, s, w.hostile.killed(r.ID(), path, s.Dot))
+		return err
+	}
+	if !syncproto.IsReserved(path) || w.authors[s.Dot.Replica] != nil {
+		return fmt.Errorf("V10: %s=%s under dot %s was written by nobody", path, s.Value.JSON(), s.Dot)
+	}
+	// The server moved a companion, or purged: it replaced what it had there.
+	shown := map[*event]bool{}
+	for _, e := range w.oracle.visible(r) {
+		shown[e] = true
+	}
+	var kills []*event
+	for _, e := range w.oracle.records[r.ID()] {
+		if e.uid.path == path && !shown[e] && slices.ContainsFunc(e.dots, r.Context().Covers) {
+			kills = append(kills, e)
+		}
+	}
+	_, err := w.oracle.written("server", r.ID(), path, s, kills)
+	return err
+}
+
+func describe(r syncproto.Record) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ctx %s", r.Context())
+	if r.IsPurged() {
+		fmt.Fprintf(&b, " floor %s", r.Floor())
+	}
+	for f := range r.Fields() {
+		fmt.Fprintf(&b, " %s=[", f.Path)
+		for i, s := range f.Siblings {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%s %.60s", s.Dot, s.Value.JSON())
+			if s.Suspect {
+				b.WriteString(" suspect")
+			}
+		}
+		b.WriteString("]")
+	}
+	return b.String()
+}
+
+// alarm hears the logs of server and devices: in an honest run no join may
+// trip, and nothing may fail inside.
+type alarm struct {
+	w   *world
+	who string
+}
+
+func (a *alarm) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (a *alarm) WithAttrs([]slog.Attr) slog.Handler           { return a }
+func (a *alarm) WithGroup(string) slog.Handler                { return a }
+
+func (a *alarm) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo && a.who == "server" {
+		return nil
+	}
+	text := r.Message
+	r.Attrs(func(at slog.Attr) bool {
+		if at.Key == "stack" || at.Key == "request_id" {
+			return true
+		}
+		text += fmt.Sprintf(" %s=%v", at.Key, at.Value)
+		return true
+	})
+	switch {
+	case strings.Contains(r.Message, "contradict"):
+		a.w.stats["tripwires on devices"]++
+		if !a.w.cfg.Profile.Hostile {
+			a.w.fail(syncproto.RecordID{}, "V9: %s: %s", a.who, text)
+		}
+	case r.Level >= slog.LevelError:
+		a.w.fail(syncproto.RecordID{}, "%s logs an error: %s", a.who, text)
+	default:
+		a.w.trace.log("%s says: %s", a.who, r.Message)
+	}
+	return nil
+}
+
+var errNetwork = errors.New("the network is down")
+
+func unmarshal(b []byte, m proto.Message) error { return proto.Unmarshal(b, m) }
