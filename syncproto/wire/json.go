@@ -19,26 +19,36 @@ import (
 
 // line reads one frame of the JSON form. Empty lines are passed over.
 func (r *FrameReader) line(m proto.Message) error {
-	r.buf.Reset()
+	for {
+		r.buf.Reset()
+		eof, err := r.readLine()
+		if err != nil {
+			return err
+		}
+		switch text := bytes.TrimSpace(r.buf.Bytes()); {
+		case len(text) > 0:
+			return unmarshalJSON(text, m, r.frames)
+		case eof:
+			return io.EOF
+		}
+	}
+}
+
+// readLine reads up to the next line feed, or the end.
+func (r *FrameReader) readLine() (eof bool, err error) {
 	for {
 		part, err := r.r.ReadSlice('\n')
 		r.buf.Write(part)
-		if r.buf.Len() > MaxJSONFrameBytes {
-			return syncproto.Errorf(syncproto.CodeTooLarge, "frame %d of more than %d bytes", r.frames, MaxJSONFrameBytes)
-		}
-		text := bytes.TrimSpace(r.buf.Bytes())
 		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case errors.Is(err, io.EOF) && len(text) == 0:
-			return io.EOF
-		case err != nil && !errors.Is(err, io.EOF):
-			return err
-		case len(text) == 0:
-			r.buf.Reset()
-			continue
+		case r.buf.Len() > MaxJSONFrameBytes:
+			return false, syncproto.Errorf(syncproto.CodeTooLarge, "frame %d of more than %d bytes", r.frames, MaxJSONFrameBytes)
+		case err == nil:
+			return false, nil
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return false, err
 		}
-		return unmarshalJSON(text, m, r.frames)
 	}
 }
 
