@@ -172,6 +172,10 @@ type Status struct {
 	Enrolled bool
 	// Revoked says that the server has revoked this device.
 	Revoked bool
+	// WipeOrdered says that headquarters wants this device's data destroyed: an
+	// order with the server's signature, for this device. It is for the app to
+	// obey: delete the key from the keystore, then [Destroy] the files.
+	WipeOrdered bool
 	// Offline says that the last attempt to reach the server failed. It is
 	// false before the first.
 	Offline bool
@@ -204,7 +208,7 @@ func (r *Replica) Status() Status {
 			Records: st.counts.Records, Waiting: st.counts.Waiting,
 			Quarantined: st.counts.Quarantined, Conflicts: st.counts.Conflicts,
 		},
-		Enrolled: st.device.Device != "", Revoked: st.device.Revoked,
+		Enrolled: st.device.Device != "", Revoked: st.device.Revoked, WipeOrdered: st.device.Wipe,
 		Device: st.device.Device, Officer: st.device.Officer, Agency: st.device.Agency,
 		Grants: st.grants(), Replica: st.minter.Replica(), Plain: r.opts.Plain,
 		ClockOffset: time.Duration(st.link.Offset) * time.Millisecond,

@@ -55,11 +55,13 @@ type Replica struct {
 // the file is sealed or the reverse), [syncproto.CodeConflictingIdentity] when
 // the Signer is not the one before; the file is unchanged then.
 // [syncproto.CodeNoSpace] when the disk is full.
-func Open(dir string, opts Options) (*Replica, error) {
+func Open(dir string, opts Options) (*Replica, error) { return open(dir, opts, nil) }
+
+func open(dir string, opts Options, fault func(cache.Op, func() error) error) (*Replica, error) {
 	opts = opts.withDefaults()
 	r := &Replica{opts: opts, log: opts.Logger, exchange: make(chan struct{}, 1), hint: make(chan struct{}, 1), wake: make(chan struct{}, 1), batches: opts.PushBatches, pace: usualPace()}
 	r.opts.Rand = lockedReader{&r.random, opts.Rand}
-	db, err := cache.Open(dir, cache.Options{Key: opts.Key, Plain: opts.Plain, MarkDir: opts.MarkDir, Rand: r.opts.Rand, Log: opts.Logger})
+	db, err := cache.Open(dir, cache.Options{Key: opts.Key, Plain: opts.Plain, MarkDir: opts.MarkDir, Rand: r.opts.Rand, Log: opts.Logger, Fault: fault})
 	if err != nil {
 		return nil, storageError(err)
 	}

@@ -36,6 +36,7 @@ type deviceState struct {
 	Agency      string       `json:"agency,omitempty"`
 	Role        string       `json:"role,omitempty"`
 	Revoked     bool         `json:"revoked,omitempty"`
+	Wipe        bool         `json:"wipe,omitempty"` // ordered, with a good signature
 }
 
 type receiptKey struct {

@@ -187,6 +187,10 @@ func offline(ctx context.Context, what string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errIdle) && errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%s: %w", what, cause)
 	}
+	var own *syncproto.Error
+	if errors.As(err, &own) {
+		return fmt.Errorf("%s: %w", what, own) // the wrong server is there: that is not offline
+	}
 	return fmt.Errorf("%s: %w: %w", what, syncproto.CodeOffline, err)
 }
 
