@@ -149,7 +149,9 @@ type link struct {
 	// cut bounds the bytes of the next replies, 0 for none.
 	cut int
 	// alter changes the frames of replies; false drops one.
-	alter           func(*wire.ResponseFrame) bool
+	alter func(*wire.ResponseFrame) bool
+	// forge changes the bodies of replies.
+	forge           func(*http.Response, []byte) []byte
 	requests, bytes int
 }
 
@@ -157,7 +159,7 @@ var errLost = errors.New("lost")
 
 func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
-	handler, before, after, cut, alter := l.handler, l.before, l.after, l.cut, l.alter
+	handler, before, after, cut, alter, forge := l.handler, l.before, l.after, l.cut, l.alter, l.forge
 	l.requests++
 	l.mu.Unlock()
 	body, err := io.ReadAll(r.Body)
@@ -186,6 +188,9 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 		if all, err = altered(all, alter); err != nil {
 			return nil, err
 		}
+	}
+	if forge != nil {
+		all = forge(resp, all)
 	}
 	l.mu.Lock()
 	l.bytes += len(body) + len(all)
