@@ -48,9 +48,8 @@ type Options struct {
 	// Default: HTTP/1.1 or 2 with TLS 1.2 or later, trusting the pin of the
 	// enrolment code, or the system's authorities if the code has none.
 	Transport http.RoundTripper
-	// RequestTimeout bounds one request with its response. A slow link that
-	// still moves is not cut by it before IdleTimeout passes without a byte.
-	// Default: 10 minutes.
+	// RequestTimeout bounds one request with its response; a link on which
+	// nothing moves is given up after 90 seconds. Default: 10 minutes.
 	RequestTimeout time.Duration
 
 	// PushItems bounds the records in one batch of a push. Default: and at

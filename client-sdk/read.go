@@ -24,7 +24,8 @@ func (r *Replica) Get(id ID) (*Record, error) {
 // Filter selects records for [Replica.List]. Empty fields select all.
 type Filter struct {
 	Kind string
-	// Region selects the records in it and below it.
+	// Region selects the records in it and below it. Records know their
+	// district, so a village selects those of its district.
 	Region syncproto.Region
 	// Deleted includes deleted records.
 	Deleted bool

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/pack"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
@@ -73,12 +74,15 @@ func (w *row) route() syncproto.Scope {
 }
 
 // summarize computes what the row says of its record.
-func (w *row) summarize(st *state) {
+func (w *row) summarize(st *state, p *pack.Pack) {
 	w.kind = w.rec.Kind()
 	w.scope = w.rec.Home()
 	w.of, _ = w.rec.Of()
-	w.deleted = w.rec.IsPurged() && !hasContent(w.rec) || w.rec.Life().Deleted
-	w.conflicts = w.rec.Conflicts()
+	life := w.rec.Life()
+	w.deleted = w.rec.IsPurged() && !hasContent(w.rec) || life.Deleted
+	if w.conflicts = w.rec.Conflicts(); w.conflicts > 0 || len(life.Survivors) > 0 {
+		w.conflicts = len(p.Project(w.rec).Conflicts) // as people will see them
+	}
 	for path := range w.bases {
 		f, _ := w.rec.Field(path)
 		if !slices.ContainsFunc(f.Siblings, func(s syncproto.Sibling) bool { return st.own(s.Dot.Replica) != nil }) {

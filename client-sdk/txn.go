@@ -181,7 +181,7 @@ func (t *txn) rowOrNew(id syncproto.RecordID) (w *row, before row, err error) {
 // and counts true.
 func (t *txn) put(w *row, before row) error {
 	id := w.rec.ID()
-	w.summarize(&t.st)
+	w.summarize(&t.st, t.r.opts.Pack)
 	switch {
 	case !w.toPush():
 		w.at = place{}
