@@ -10,8 +10,8 @@ import (
 	"github.com/sambang-id/sambang/syncproto/pack"
 )
 
-// ErrChanged: the record has changed since it was read, at a field that is to
-// be written. Read it again, show it, and decide.
+// ErrChanged says that the record has changed since it was read, at a field
+// that is to be written. Read it again, show it, and decide.
 var ErrChanged = errors.New("sambang: the record has changed since it was read")
 
 // NewID returns the id for a record to be made, for callers that need it

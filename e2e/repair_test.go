@@ -41,7 +41,7 @@ func (l *lab) open() {
 
 func (l *lab) close() {
 	l.w.t.Helper()
-	if err := l.Replica.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		l.w.t.Fatal(err)
 	}
 }

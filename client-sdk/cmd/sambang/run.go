@@ -48,13 +48,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	lang := flags.String("lang", "id", "")
 	err := flags.Parse(args)
 	a.english = *lang == "en"
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		return a.usage(err.Error())
-	}
 	rest := flags.Args()
-	if err != nil || len(rest) == 0 || rest[0] == "help" {
+	switch {
+	case errors.Is(err, flag.ErrHelp), err == nil && (len(rest) == 0 || rest[0] == "help"):
 		a.help(out)
 		return nil
+	case err != nil:
+		return a.usage(err.Error())
 	}
 	cmd := find(rest[0])
 	if cmd == nil {
