@@ -131,7 +131,10 @@ func (r *refusal) Error() string { return "exchange refused: " + r.status.String
 // stored.
 func (e *Engine) judge(dev store.Device, o opening, epoch store.Epoch, witnesses []store.Witness, known []store.Replica) (replicas map[syncproto.ReplicaID]store.Replica, changed []store.Replica, err error) {
 	w := o.open.GetWitness()
-	unknown := w.GetN() > 0 && !slices.ContainsFunc(witnesses, func(x store.Witness) bool {
+	// Stamps that were forgotten prove nothing: a device could collect one for
+	// later, and make everybody push everything again.
+	forgotten := len(witnesses) == store.KeepWitnesses && w.GetN() < witnesses[len(witnesses)-1].N
+	unknown := w.GetN() > 0 && !forgotten && !slices.ContainsFunc(witnesses, func(x store.Witness) bool {
 		return x.N == w.GetN() && string(x.Stamp[:]) == string(w.GetStamp())
 	})
 	// Only a stamp that this server's key made proves a rollback: nobody else

@@ -490,6 +490,22 @@ func TestAnInventedWitnessDoesNotChangeTheEpoch(t *testing.T) {
 	}
 }
 
+func TestAHoardedWitnessDoesNotChangeTheEpoch(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	hoarded := a.witness
+	for n := range store.KeepWitnesses + 1 {
+		a.set(id, "name", fmt.Sprint(n))
+		a.sync()
+	}
+	a.witness = hoarded
+	if r := a.exchange(); r.refusal != nil || r.begin.GetStatus() != wire.Status_STATUS_OK {
+		t.Errorf("an old stamp: %v, %v; want OK", r.begin.GetStatus(), r.refusal)
+	}
+}
+
 func TestWorkDoneBeforeAReassignmentIsAccepted(t *testing.T) {
 	s := newSite(t)
 	a := s.device("a", grant("35.24.14"))
