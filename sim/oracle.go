@@ -31,9 +31,13 @@ func (e *event) String() string {
 	return fmt.Sprintf("e%d %s=%.40s by %s dots %v", e.n, e.uid.path, e.uid.value, e.by, e.dots)
 }
 
-// tainted says that the write was made again under another dot after a proven
-// fork or by an absorbing repair: then it may stand beside what replaced it.
-func (e *event) tainted() bool { return len(e.dots) > 1 }
+// tainted says that the write may stand beside what replaced it: it was made
+// again under another dot, by an absorbing repair or after a proven fork, or a
+// device has forgotten that it saw it, because its replica was proven forked
+// (4.8: costs possible false conflicts, loses nothing).
+func (o *oracle) tainted(e *event) bool {
+	return len(e.dots) > 1 || slices.ContainsFunc(e.dots, func(d syncproto.Dot) bool { return o.forked[d.Replica] })
+}
 
 // oracle knows every write and what it replaced.
 type oracle struct {
@@ -42,10 +46,11 @@ type oracle struct {
 	byDot   map[syncproto.Dot]*event
 	records map[syncproto.RecordID][]*event
 	purged  map[syncproto.RecordID]bool
+	forked  map[syncproto.ReplicaID]bool // proven, by what devices say
 }
 
 func newOracle() *oracle {
-	return &oracle{byUID: map[uid]*event{}, byDot: map[syncproto.Dot]*event{}, records: map[syncproto.RecordID][]*event{}, purged: map[syncproto.RecordID]bool{}}
+	return &oracle{byUID: map[uid]*event{}, byDot: map[syncproto.Dot]*event{}, records: map[syncproto.RecordID][]*event{}, purged: map[syncproto.RecordID]bool{}, forked: map[syncproto.ReplicaID]bool{}}
 }
 
 func uidOf(id syncproto.RecordID, path string, s syncproto.Sibling) uid {
@@ -138,7 +143,7 @@ func (o *oracle) judge(r syncproto.Record, adopt func(path string, s syncproto.S
 		}
 	}
 	for _, e := range shown {
-		if e.tainted() {
+		if o.tainted(e) {
 			continue
 		}
 		replaced := make(map[*event]bool)

@@ -22,7 +22,8 @@ type phone struct {
 	key    ed25519.PrivateKey
 	id     string        // as the server calls the device
 	skew   time.Duration // of its clock
-	rotate bool          // its whole image may be restored, so it takes a new id at every open
+	image  bool          // what is restored is its whole image, the mark too
+	rotate bool          // takes a new id at every open, as it must then
 	opens  int
 	r      *sambang.Replica
 	busy   bool // a sync runs
@@ -40,7 +41,11 @@ func (w *world) addPhone(grants syncproto.Grants) error {
 	p := &phone{
 		w: w, name: name, dir: filepath.Join(w.dir, name), key: keyOf(w.cfg.Seed, name),
 		rotate: w.rng.IntN(4) == 0, states: map[syncproto.RecordID]syncproto.Record{},
-		skew: time.Duration(w.rng.IntN(7)-3) * 20 * time.Second,
+		skew: time.Duration(w.rng.IntN(120_000)-60_000) * time.Millisecond,
+	}
+	p.image = p.rotate
+	if w.cfg.Sabotage == LoseMark {
+		p.image, p.rotate = true, false
 	}
 	if err := p.open(); err != nil {
 		return err
@@ -254,7 +259,7 @@ func (p *phone) files(to string, mark bool) error {
 func (p *phone) saveCopy() {
 	to := filepath.Join(p.w.dir, fmt.Sprintf("%s.copy%d", p.name, len(p.copies)))
 	p.w.trace.log("%s backup %d", p.name, len(p.copies))
-	if p.w.must("copy files", p.files(to, p.rotate)) {
+	if p.w.must("copy files", p.files(to, p.image)) {
 		p.copies = append(p.copies, to)
 	}
 }
@@ -263,11 +268,11 @@ func (p *phone) saveCopy() {
 // phone that rotates at every open, the mark too.
 func (p *phone) restore(n int) {
 	w := p.w
-	w.trace.log("! %s restored from backup %d, image=%t", p.name, n, p.rotate)
+	w.trace.log("! %s restored from backup %d, image=%t", p.name, n, p.image)
 	w.stats["phone restored"]++
 	_ = p.r.Close()
 	w.must("restore", copyFile(filepath.Join(p.copies[n], "cache.db"), filepath.Join(p.dir, "cache.db")))
-	if p.rotate {
+	if p.image {
 		w.must("restore the mark", copyFile(filepath.Join(p.copies[n], "mark", "mark"), filepath.Join(p.dir, "mark", "mark")))
 	}
 	if !w.must("open after a restore", p.open()) {
@@ -282,7 +287,7 @@ func (p *phone) restore(n int) {
 func (p *phone) clone() {
 	w := p.w
 	c := &phone{
-		w: w, name: fmt.Sprintf("p%d", len(w.phones)), key: p.key, id: p.id, skew: p.skew, rotate: p.rotate,
+		w: w, name: fmt.Sprintf("p%d", len(w.phones)), key: p.key, id: p.id, skew: p.skew + 7*time.Millisecond, image: p.image, rotate: p.rotate,
 		states: map[syncproto.RecordID]syncproto.Record{}, contact: p.contact,
 	}
 	c.replay = raw{w: w, key: c.key, id: c.id, n: 1_000_000 * len(w.phones)}

@@ -96,7 +96,9 @@ func (x *raw) exchange(open *wire.Open, batches ...*wire.Batch) (*exchange, erro
 	res := x.w.handle("/v1/sync", x.header(), wire.CompressSmall(buf.Bytes()), nil)
 	ex := &exchange{open: open, batches: batches}
 	if res.status != http.StatusOK {
-		return ex, fmt.Errorf("HTTP %d %s", res.status, res.body)
+		var problem struct{ Code syncproto.Code }
+		_ = json.Unmarshal(res.body, &problem) // a refusal without a code is told by its status
+		return ex, fmt.Errorf("HTTP %d %s", res.status, string(problem.Code))
 	}
 	return ex, ex.readResponse(res.body, res.header)
 }

@@ -44,14 +44,19 @@ type Result struct {
 	Rounds  int    // to quiescence
 	Stats   map[string]int
 	Failure *Failure
-	Trace   []string
+
+	trace *tracer
 }
+
+// About returns the lines of the trace that name a record, and the notable
+// ones; all of them for "".
+func (r Result) About(record string) []string { return r.trace.about(record) }
 
 // Run runs one seed.
 func Run(cfg Config) (res Result) {
 	w, err := newWorld(cfg)
 	if err != nil {
-		return Result{Failure: &Failure{What: fmt.Sprintf("set up: %v", err)}}
+		return Result{Failure: &Failure{What: fmt.Sprintf("set up: %v", err)}, trace: newTracer(false)}
 	}
 	defer w.close()
 	defer func() {
@@ -59,7 +64,7 @@ func Run(cfg Config) (res Result) {
 			w.failure = nil
 			w.fail(syncproto.RecordID{}, "V11: panic: %v\n%s", p, debug.Stack())
 		}
-		res.Hash, res.Stats, res.Failure, res.Trace = w.trace.sum(), w.stats, w.failure, w.trace.lines
+		res.Hash, res.Stats, res.Failure, res.trace = w.trace.sum(), w.stats, w.failure, w.trace
 	}()
 	all := steps()
 	w.cfg.weights = w.weights(all, rand.New(rand.NewPCG(cfg.Seed, 1<<41)))

@@ -2,9 +2,13 @@ package sim_test
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,78 +16,181 @@ import (
 	"github.com/sambang-id/sambang/sim"
 )
 
-func folder(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "sambang-sim-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 var (
-	seeds = flag.Int("sim.seeds", 40, "how many seeds to run")
-	first = flag.Uint64("sim.first", 1, "the first of them")
-	steps = flag.Int("sim.steps", 200, "steps of each")
+	seeds   = flag.Int("sim.seeds", seedsOf(os.Getenv("SAMBANG_SIM_SEEDS")), "how many seeds to run")
+	first   = flag.Uint64("sim.first", 1, "the first of them")
+	steps   = flag.Int("sim.steps", 150, "steps of each")
+	workers = flag.Int("sim.workers", runtime.GOMAXPROCS(0), "seeds that run at once")
+	trace   = flag.Bool("sim.trace", false, "print the whole trace of a failing seed")
+	shrinks = flag.Int("sim.shrink", 40, "runs to spend on shrinking a failing schedule")
 )
 
-func TestSim(t *testing.T) {
-	var mu sync.Mutex
-	next, total, failures := *first, map[string]int{}, 0
-	started := time.Now()
-	var group sync.WaitGroup
-	for range 2 {
-		group.Go(func() {
-			for {
-				mu.Lock()
-				seed := next
-				next++
-				stop := seed >= *first+uint64(*seeds) || failures >= 5
-				mu.Unlock()
-				if stop {
-					return
-				}
-				res := run(t, sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed)})
-				mu.Lock()
-				for k, v := range res.Stats {
-					total[k] += v
-				}
-				total["steps"] += res.Steps
-				total["worst rounds"] = max(total["worst rounds"], res.Rounds)
-				if res.Failure != nil {
-					failures++
-					t.Errorf("seed %d: %v", seed, res.Failure)
-				}
-				mu.Unlock()
-			}
-		})
+// seedsOf is the number of seeds of an ordinary test run unless told
+// otherwise.
+func seedsOf(env string) int {
+	if n, err := strconv.Atoi(env); err == nil && n > 0 {
+		return n
 	}
-	group.Wait()
-	for _, k := range slices.Sorted(maps.Keys(total)) {
-		t.Logf("%9d %s", total[k], k)
-	}
-	t.Logf("%d seeds in %s", *seeds, time.Since(started).Round(time.Millisecond))
+	return 200
 }
 
-func run(t testing.TB, cfg sim.Config) sim.Result {
+// found are seeds that once failed, each with the steps that it had then.
+var found = []struct {
+	seed  uint64
+	steps int
+	what  string
+}{
+	{1, 200, "a phone locked out by a colleague's overwritten write after a rollback"},
+	{2, 200, "a released message and its phone never became one"},
+	{4, 200, "the journal of absorbed writes could not be read"},
+	{3, 200, "the count of records put aside drifted"},
+	{5, 200, "the same, on several phones"},
+}
+
+// run runs one seed in memory, where there is such a file system.
+func run(cfg sim.Config) sim.Result {
 	dir, err := os.MkdirTemp("/dev/shm", "sambang-sim-")
 	if err != nil {
-		dir = t.TempDir()
+		dir, err = os.MkdirTemp("", "sambang-sim-")
+	}
+	if err != nil {
+		return sim.Result{Failure: &sim.Failure{What: err.Error()}}
 	}
 	defer os.RemoveAll(dir)
 	cfg.Dir = dir
 	return sim.Run(cfg)
 }
 
-// TestTrace shows one run.
-func TestTrace(t *testing.T) {
-	if *seeds != 1 {
+// all runs seeds side by side; done is called one at a time, and stops the
+// rest by returning false.
+func all(cfgs func(n int) (sim.Config, bool), done func(sim.Config, sim.Result) bool) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	next, stop := 0, false
+	for range *workers {
+		group.Go(func() {
+			for {
+				mu.Lock()
+				cfg, more := cfgs(next)
+				next++
+				if stop = stop || !more; stop {
+					mu.Unlock()
+					return
+				}
+				mu.Unlock()
+				res := run(cfg)
+				mu.Lock()
+				stop = !done(cfg, res) || stop
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestSim runs the fleet through fresh seeds.
+func TestSim(t *testing.T) {
+	total, failures, hosts := map[string]int{}, 0, 0
+	started := time.Now()
+	all(func(n int) (sim.Config, bool) {
+		seed := *first + uint64(n) //nolint:gosec // not negative
+		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed)}, n < *seeds
+	}, func(cfg sim.Config, res sim.Result) bool {
+		for k, v := range res.Stats {
+			total[k] += v
+		}
+		hosts++
+		total["steps"] += res.Steps + res.Stats["steps inside requests"]
+		total["worst rounds to quiescence"] = max(total["worst rounds to quiescence"], res.Rounds)
+		if res.Failure != nil {
+			failures++
+			t.Errorf("seed %d: %v", cfg.Seed, res.Failure)
+			if failures == 1 {
+				explain(t, cfg, res.Failure)
+			}
+		}
+		return failures < 5
+	})
+	for _, k := range slices.Sorted(maps.Keys(total)) {
+		t.Logf("%9d %s", total[k], k)
+	}
+	t.Logf("%d seeds in %s", hosts, time.Since(started).Round(time.Millisecond))
+}
+
+// explain prints the shrunk schedule of a failure and the trace of its record.
+func explain(t *testing.T, cfg sim.Config, failure *sim.Failure) {
+	t.Helper()
+	kept, last := sim.Shrink(cfg, run, *shrinks)
+	if last == nil {
+		t.Errorf("seed %d does not fail again: the run is not deterministic", cfg.Seed)
 		return
 	}
-	res := run(t, sim.Config{Seed: *first, Steps: *steps, Profile: sim.ProfileOf(*first), Trace: true})
-	for _, l := range res.Trace {
-		t.Log(l)
+	t.Logf("seed %d, shrunk to the steps %v: %v", cfg.Seed, kept, last)
+	cfg.Trace, cfg.Steps, cfg.Skip = true, min(cfg.Steps, last.Step+1), map[int]bool{}
+	for n := range cfg.Steps {
+		cfg.Skip[n] = !slices.Contains(kept, n)
 	}
-	t.Log(res.Failure)
+	about := last.Record
+	if *trace {
+		about = ""
+	}
+	t.Log("\n" + strings.Join(run(cfg).About(about), "\n"))
+}
+
+// TestSimFound runs the seeds that once failed.
+func TestSimFound(t *testing.T) {
+	all(func(n int) (sim.Config, bool) {
+		if n >= len(found) {
+			return sim.Config{}, false
+		}
+		return sim.Config{Seed: found[n].seed, Steps: found[n].steps, Profile: sim.ProfileOf(found[n].seed)}, true
+	}, func(cfg sim.Config, res sim.Result) bool {
+		if res.Failure != nil {
+			t.Errorf("seed %d: %v", cfg.Seed, res.Failure)
+		}
+		return true
+	})
+}
+
+// TestSimIsDeterministic runs seeds twice: the traces must be the same to the
+// last line.
+func TestSimIsDeterministic(t *testing.T) {
+	hashes := map[uint64]string{}
+	all(func(n int) (sim.Config, bool) {
+		seed := uint64(n/2) + 1 //nolint:gosec // not negative
+		return sim.Config{Seed: seed, Steps: 60, Profile: sim.ProfileOf(seed)}, n < 20
+	}, func(cfg sim.Config, res sim.Result) bool {
+		if was, ok := hashes[cfg.Seed]; ok && was != res.Hash {
+			t.Errorf("seed %d gave the trace %s, and then %s", cfg.Seed, was, res.Hash)
+		}
+		hashes[cfg.Seed] = res.Hash
+		return true
+	})
+}
+
+// TestSimNotices is the positive control: each broken rule must be caught
+// within so many seeds.
+func TestSimNotices(t *testing.T) {
+	within := map[sim.Sabotage]int{sim.StripWitness: 60, sim.LoseMark: 60}
+	for _, s := range sim.Sabotages() {
+		t.Run(string(s), func(t *testing.T) {
+			limit := within[s]
+			if limit == 0 {
+				limit = 8
+			}
+			caught := ""
+			all(func(n int) (sim.Config, bool) {
+				return sim.Config{Seed: uint64(n)*4 + 1, Steps: 120, Sabotage: s}, n < limit //nolint:gosec // not negative
+			}, func(cfg sim.Config, res sim.Result) bool {
+				if res.Failure != nil && caught == "" {
+					caught = fmt.Sprintf("seed %d: %v", cfg.Seed, res.Failure)
+				}
+				return caught == ""
+			})
+			if caught == "" {
+				t.Fatalf("not noticed within %d seeds", limit)
+			}
+			t.Logf("%.200s", caught)
+		})
+	}
 }

@@ -100,7 +100,9 @@ func (w *world) meanwhile() {
 	}
 }
 
-func (w *world) pass(d time.Duration) { w.now += d.Milliseconds() }
+// pass lets time pass, with odd milliseconds: two writes of the same value at
+// the very same time are one to the oracle.
+func (w *world) pass(d time.Duration) { w.now += d.Milliseconds() + int64(w.rng.IntN(1000)) }
 
 func (w *world) withPhone(fn func(*phone)) {
 	if all := w.alive(); len(all) > 0 {

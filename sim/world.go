@@ -73,6 +73,7 @@ type world struct {
 	names   map[syncproto.RecordID]string
 
 	vouched map[syncproto.ReplicaID]uint64 // by receipts since the last rollback
+	bare    map[syncproto.Dot]bool         // sent as steps of the chain alone, without contents
 	inbox   map[*event]bool                // in the server's inbox
 	authors map[syncproto.ReplicaID]*phone // who minted under an id
 	pushes  []pushed
@@ -179,7 +180,7 @@ func newWorld(cfg Config) (*world, error) {
 	w := &world{
 		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
 		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
-		inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, stats: map[string]int{},
+		bare: map[syncproto.Dot]bool{}, inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, stats: map[string]int{},
 	}
 	for n := range recordCount {
 		w.names[recordID(n)] = fmt.Sprintf("r%02d", n)
@@ -270,7 +271,7 @@ func (w *world) rollBackServer(told bool) {
 	if !w.must("start the server", w.startServer()) {
 		return
 	}
-	if told {
+	if told && w.cfg.Sabotage != StripWitness {
 		w.must("begin an epoch", w.srv.BeginEpoch(w.ctx))
 	}
 	w.pushes = nil
@@ -405,6 +406,10 @@ func (a *alarm) Handle(_ context.Context, r slog.Record) error {
 			return true
 		}
 		text += fmt.Sprintf(" %s=%v", at.Key, at.Value)
+		if id, err := syncproto.ParseReplicaID(at.Value.String()); err == nil && at.Key == "replica" && strings.Contains(r.Message, "another copy") {
+			a.w.oracle.forked[id] = true
+			a.w.stats["forks proven"]++
+		}
 		return true
 	})
 	switch {
@@ -416,7 +421,7 @@ func (a *alarm) Handle(_ context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelError:
 		a.w.fail(syncproto.RecordID{}, "%s logs an error: %s", a.who, text)
 	default:
-		a.w.trace.log("%s says: %s", a.who, r.Message)
+		a.w.trace.log("%s says: %s", a.who, text)
 	}
 	return nil
 }
