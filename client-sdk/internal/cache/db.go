@@ -209,13 +209,14 @@ func (db *DB) recover(h *handle, tx *Tx, id uint64, cause error) error {
 // reattach opens the file anew, which fences it, and returns the id of the last transaction that took effect.
 func (db *DB) reattach() (uint64, error) {
 	db.h = nil
-	h, keys, err := attach(db.path, db.o)
+	h, err := attach(db.path, db.o, func(head header) error {
+		if head.store != db.keys.store || head.keyCheck != keyCheck(db.keys) {
+			return damagedFile("another store's file is in this one's place")
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
-	}
-	if keys.store != db.keys.store {
-		_ = h.close()
-		return 0, damagedFile("another store's file is in this one's place")
 	}
 	db.h = h
 	return h.txid()

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,33 +25,32 @@ type handle struct {
 // boltTimeout is short: our own lock is held, so only a foreign tool can hold bbolt's.
 const boltTimeout = 100 * time.Millisecond
 
-// attach checks a file, opens it, unlocks it and fences it. What it refuses, it does not change.
-func attach(path string, o Options) (*handle, *keyring, error) {
+// attach checks a file, opens it, lets accept judge its header, and fences it. What it refuses, it does not change.
+func attach(path string, o Options, accept func(header) error) (*handle, error) {
 	f, err := os.OpenFile(path, o.openFlag(), 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	w, err := inspect(f)
-	if err == nil && len(w.found) > 0 && !o.ReadOnly {
-		err = damagedFile("%s", strings.Join(w.found, "; "))
+	if n := len(w.found); err == nil && n > 0 && !o.ReadOnly {
+		err = damagedFile("%d findings, first: %s", n, w.found[0])
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, nil, err
+		return nil, err
 	}
 	h, err := openBolt(f, o.ReadOnly)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	h.wounds = w
-	var keys *keyring
 	err = guarded(func() error {
 		return h.bolt.View(func(tx *bolt.Tx) error {
 			head, err := readHeader(tx)
-			if err == nil {
-				keys, err = head.unlock(o)
+			if err != nil {
+				return err
 			}
-			return err
+			return accept(head)
 		})
 	})
 	if err == nil && !o.ReadOnly {
@@ -60,9 +58,9 @@ func attach(path string, o Options) (*handle, *keyring, error) {
 	}
 	if err != nil {
 		_ = h.close()
-		return nil, nil, err
+		return nil, err
 	}
-	return h, keys, nil
+	return h, nil
 }
 
 // inspect reads a file's structure without mapping it.

@@ -21,9 +21,9 @@ const (
 
 // headerBucket doubles as the format id: a bbolt file without it is not ours. Names of rows' buckets start with "s/" or
 // "r/", so they never meet it.
-var (
-	headerBucket = []byte("sambang-cache")
-	headerKey    = []byte("header")
+const (
+	headerBucket = "sambang-cache"
+	headerKey    = "header"
 )
 
 // header is what a store says about itself, in clear text, in one row with its own checksum (so that damage is not taken for
@@ -76,11 +76,11 @@ func parseHeader(b []byte) (header, error) {
 }
 
 func readHeader(tx *bolt.Tx) (header, error) {
-	b := tx.Bucket(headerBucket)
+	b := tx.Bucket([]byte(headerBucket))
 	if b == nil {
 		return header{}, ErrForeign
 	}
-	row := b.Get(headerKey)
+	row := b.Get([]byte(headerKey))
 	if row == nil {
 		return header{}, damagedFile("no header row")
 	}

@@ -116,7 +116,7 @@ func refuses(t *testing.T, dir string, o cache.Options, want error) {
 	}
 	for _, other := range []error{cache.ErrLocked, cache.ErrForeign, cache.ErrDamaged, cache.ErrNewerSchema,
 		cache.ErrWrongKey, cache.ErrSealed, cache.ErrPlain, cache.ErrKeySize} {
-		if other != want && errors.Is(err, other) {
+		if !errors.Is(other, want) && errors.Is(err, other) {
 			t.Errorf("Open: %v is also %v", err, other)
 		}
 	}

@@ -285,6 +285,13 @@ func TestATransactionKnowsItsLimits(t *testing.T) {
 			t.Error("the longest key is not read back")
 		}
 	})
+	t.Run("buckets have a name", func(t *testing.T) {
+		for _, b := range []cache.Bucket{{}, cache.Sealed(""), cache.Unsealed(strings.Repeat("x", 300))} {
+			if err := db.Update(func(tx *cache.Tx) error { return tx.Put(b, []byte("a"), nil) }); err == nil {
+				t.Errorf("%+v was taken", b)
+			}
+		}
+	})
 	t.Run("an Update that writes nothing does not touch the disk", func(t *testing.T) {
 		before := fileSum(t, dbFile(db.Dir()))
 		err := db.Update(func(tx *cache.Tx) error { return tx.Delete(records, []byte("absent")) })

@@ -47,16 +47,22 @@ func Open(dir string, o Options) (*DB, error) {
 
 func openLocked(dir string, o Options) (*DB, error) {
 	path := filepath.Join(dir, fileName)
-	h, keys, err := attach(path, o)
+	var keys *keyring
+	unlock := func(head header) (err error) {
+		keys, err = head.unlock(o)
+		return err
+	}
+	h, err := attach(path, o, unlock)
 	if errors.Is(err, fs.ErrNotExist) && !o.ReadOnly {
 		if err := create(dir, o); err != nil {
 			return nil, fmt.Errorf("create: %w", err)
 		}
-		h, keys, err = attach(path, o)
+		h, err = attach(path, o, unlock)
 	}
 	if err != nil {
 		return nil, err
 	}
+	o.Key = nil
 	db := &DB{path: path, o: o, keys: keys, h: h, nonces: nonces{from: o.Rand}}
 	db.codecs.New = func() any { return newCodec(keys) }
 	db.writer = newCodec(keys)
@@ -111,11 +117,11 @@ func create(dir string, o Options) error {
 
 func writeHeader(h *handle, head header) error {
 	err := h.bolt.Update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucket(headerBucket)
+		b, err := tx.CreateBucket([]byte(headerBucket))
 		if err != nil {
 			return err
 		}
-		return b.Put(headerKey, head.bytes())
+		return b.Put([]byte(headerKey), head.bytes())
 	})
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ type shape struct {
 	nodes  pageSet // first pages of trees' pages: met once, so the trees have no circles
 	taken  pageSet // all pages of trees and freelist, with overflow: each belongs to one place
 	wounds wounds
-	buffer []byte // of leaves, which are read one at a time
+	buffer []byte // of the page at hand
 }
 
 // wounds is damage that leaves a file readable.
@@ -79,33 +79,35 @@ func (s *shape) take(id, overflow uint64) {
 	}
 }
 
-// head reads a page's header.
-func (s *shape) head(id uint64) (flags uint16, count int, overflow uint64, err error) {
+// read reads a page with its overflow, which is cut at the end of the file, into buffer if it is large enough.
+func (s *shape) read(buffer []byte, id uint64) (page []byte, overflow uint64, err error) {
 	if id < 2 || id >= s.m.end {
-		return 0, 0, 0, flawf("page %d of %d", id, s.m.end)
+		return nil, 0, flawf("page %d of %d", id, s.m.end)
 	}
-	var head [pageHeaderSize]byte
-	if _, err := s.f.ReadAt(head[:], int64(id)*pageSize); err != nil {
-		return 0, 0, 0, fmt.Errorf("read page %d: %w", id, err)
+	if len(buffer) < pageSize {
+		buffer = make([]byte, pageSize)
 	}
-	ne := binary.NativeEndian
-	if ne.Uint64(head[:]) != id {
-		return 0, 0, 0, flawf("page %d has another number in it", id)
+	if _, err := s.f.ReadAt(buffer[:pageSize], int64(id)*pageSize); err != nil {
+		return nil, 0, fmt.Errorf("read page %d: %w", id, err)
 	}
-	return ne.Uint16(head[8:]), int(ne.Uint16(head[10:])), uint64(ne.Uint32(head[12:])), nil
+	if binary.NativeEndian.Uint64(buffer) != id {
+		return nil, 0, flawf("page %d has another number in it", id)
+	}
+	overflow = uint64(binary.NativeEndian.Uint32(buffer[12:]))
+	size := (min(overflow, s.m.end-id-1) + 1) * pageSize
+	if uint64(len(buffer)) < size {
+		buffer = append(make([]byte, 0, size), buffer[:pageSize]...)[:size]
+	}
+	if rest := buffer[pageSize:size]; len(rest) > 0 {
+		if _, err := s.f.ReadAt(rest, int64(id+1)*pageSize); err != nil {
+			return nil, 0, fmt.Errorf("read page %d: %w", id, err)
+		}
+	}
+	return buffer[:size], overflow, nil
 }
 
-// body reads a page with its overflow, which is cut at the end of the file.
-func (s *shape) body(buffer []byte, id, overflow uint64) ([]byte, error) {
-	size := (min(overflow, s.m.end-id-1) + 1) * pageSize
-	if uint64(cap(buffer)) < size {
-		buffer = make([]byte, size)
-	}
-	if _, err := s.f.ReadAt(buffer[:size], int64(id)*pageSize); err != nil {
-		return nil, fmt.Errorf("read page %d: %w", id, err)
-	}
-	return buffer[:size], nil
-}
+func pageFlags(p []byte) uint16 { return binary.NativeEndian.Uint16(p[8:]) }
+func pageCount(p []byte) int    { return int(binary.NativeEndian.Uint16(p[10:])) }
 
 // span is where a subtree belongs: to the tree of a bucket, or to the bucket list when bucket is empty, below a key.
 type span struct {
@@ -130,37 +132,33 @@ func (s *shape) tree(id uint64, in span) error {
 	if id < s.m.end && !s.nodes.add(id) {
 		return flawf("page %d has two parents", id)
 	}
-	flags, count, overflow, err := s.head(id)
+	p, overflow, err := s.read(s.buffer, id)
 	if f := (*flaw)(nil); errors.As(err, &f) {
 		return s.unreadable(id, in, err)
 	} else if err != nil {
 		return err
 	}
-	if flags != flagBranch && flags != flagLeaf {
-		return s.unreadable(id, in, flawf("neither branch nor leaf"))
-	}
-	s.take(id, overflow)
-	if flags == flagBranch {
-		p, err := s.body(nil, id, overflow)
-		if err != nil {
-			return err
+	s.buffer = p[:cap(p)]
+	switch pageFlags(p) {
+	case flagBranch:
+		s.take(id, overflow)
+		return s.branch(id, bytes.Clone(p), in)
+	case flagLeaf:
+		s.take(id, overflow)
+		if in.bucket == "" {
+			return s.buckets(bytes.Clone(p))
 		}
-		return s.branch(id, p, count, in)
+		if err := checkLeaf(p, nil); err != nil {
+			return s.unreadable(id, in, err) // or bbolt reads it in part: keys are out of order then, or rows do not verify
+		}
+		return nil
 	}
-	if s.buffer, err = s.body(s.buffer, id, overflow); err != nil {
-		return err
-	}
-	if in.bucket == "" {
-		return s.buckets(bytes.Clone(s.buffer), count)
-	}
-	if err := checkLeaf(s.buffer, count, nil); err != nil {
-		return s.unreadable(id, in, err) // or bbolt reads it in part: then keys are out of order, or rows do not verify
-	}
-	return nil
+	return s.unreadable(id, in, flawf("neither branch nor leaf"))
 }
 
-func (s *shape) branch(id uint64, p []byte, count int, in span) error {
+func (s *shape) branch(id uint64, p []byte, in span) error {
 	ne := binary.NativeEndian
+	count := pageCount(p)
 	data := uint64(pageHeaderSize + count*elementSize)
 	if count == 0 || data > uint64(len(p)) {
 		return flawf("page %d: %d children", id, count)
@@ -189,8 +187,9 @@ func (s *shape) branch(id uint64, p []byte, count int, in span) error {
 }
 
 // checkLeaf checks that a leaf page's rows are where bbolt writes them. With bucket, the rows are buckets and given to it.
-func checkLeaf(p []byte, count int, bucket func(name, value []byte) error) error {
+func checkLeaf(p []byte, bucket func(name, value []byte) error) error {
 	ne := binary.NativeEndian
+	count := pageCount(p)
 	data := uint64(pageHeaderSize + count*elementSize)
 	if data > uint64(len(p)) {
 		return flawf("%d rows", count)
@@ -222,20 +221,19 @@ func checkLeaf(p []byte, count int, bucket func(name, value []byte) error) error
 }
 
 // buckets walks the bucket list. A small bucket is inline: its one leaf page is in the list.
-func (s *shape) buckets(p []byte, count int) error {
-	ne := binary.NativeEndian
-	return checkLeaf(p, count, func(name, value []byte) error {
+func (s *shape) buckets(p []byte) error {
+	return checkLeaf(p, func(name, value []byte) error {
 		if len(value) < bucketSize {
 			return flawf("bucket of %d bytes", len(value))
 		}
-		if id := ne.Uint64(value); id != 0 {
+		if id := binary.NativeEndian.Uint64(value); id != 0 {
 			return s.tree(id, span{bucket: string(name)})
 		}
 		inline := value[bucketSize:]
-		if len(inline) < pageHeaderSize || ne.Uint16(inline[8:]) != flagLeaf {
+		if len(inline) < pageHeaderSize || pageFlags(inline) != flagLeaf {
 			return flawf("inline bucket")
 		}
-		if err := checkLeaf(inline, int(ne.Uint16(inline[10:])), nil); err != nil {
+		if err := checkLeaf(inline, nil); err != nil {
 			s.wound("inline bucket: %v", err)
 		}
 		return nil
@@ -244,20 +242,16 @@ func (s *shape) buckets(p []byte, count int) error {
 
 // freelist checks that free pages are in the file, in order, and in no tree. bbolt reads it only to write.
 func (s *shape) freelist() error {
-	flags, _, overflow, err := s.head(s.m.freelist)
-	if f := (*flaw)(nil); errors.As(err, &f) || err == nil && flags != flagFreelist {
+	p, overflow, err := s.read(nil, s.m.freelist)
+	if f := (*flaw)(nil); errors.As(err, &f) || err == nil && pageFlags(p) != flagFreelist {
 		s.wound("freelist page %d: %v", s.m.freelist, err)
 		return nil
 	} else if err != nil {
 		return err
 	}
 	s.take(s.m.freelist, overflow)
-	p, err := s.body(nil, s.m.freelist, overflow)
-	if err != nil {
-		return err
-	}
 	ne := binary.NativeEndian
-	count, at := uint64(ne.Uint16(p[10:])), uint64(pageHeaderSize)
+	count, at := uint64(pageCount(p)), uint64(pageHeaderSize)
 	if count == 0xFFFF { // the real count is the first number
 		count, at = ne.Uint64(p[at:]), at+8
 	}

@@ -15,7 +15,10 @@ type Bucket struct {
 	sealed bool
 }
 
-// Sealed declares a bucket whose values are encrypted. The name is readable in the file.
+// maxBucketName leaves room for the length byte that seals a name into each row.
+const maxBucketName = 200
+
+// Sealed declares a bucket whose values are encrypted. The name is readable in the file; it is 1 to 200 bytes.
 func Sealed(name string) Bucket {
 	return Bucket{name: "s/" + name, id: []byte("s/" + name), sealed: true}
 }
@@ -117,6 +120,9 @@ func (tx *Tx) Put(b Bucket, key, value []byte) (err error) {
 	}
 	bucket := tx.bolt.Bucket(b.id)
 	if bucket == nil {
+		if len(b.name) <= len("s/") || len(b.name) > maxBucketName {
+			return fmt.Errorf("bucket %q: a name is 1 to %d bytes", b.name, maxBucketName)
+		}
 		if bucket, err = tx.bolt.CreateBucket(b.id); err != nil {
 			return fmt.Errorf("create bucket %s: %w", b.name, err)
 		}
