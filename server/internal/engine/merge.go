@@ -173,6 +173,9 @@ func (p *push) merge(cur *current, it *item) (c syncproto.Change, verdict syncpr
 	if !c.Changed {
 		return c, "", nil
 	}
+	if misplaced(cur.record, c.Record) {
+		return c, syncproto.CodeBadScope, nil
+	}
 	flagged, paths := syncproto.Flag(c.Record, cur.record.Context(), p.now)
 	c.Record = flagged
 	for _, path := range paths {
@@ -181,6 +184,26 @@ func (p *push) merge(cur *current, it *item) (c syncproto.Change, verdict syncpr
 		}
 	}
 	return c, "", nil
+}
+
+// misplaced reports whether a record would leave the class that it is of: who
+// may write in a district may move its records, but not into a wider circle of
+// readers. A companion's class is in its name.
+func misplaced(before, after syncproto.Record) bool {
+	home := after.Home()
+	if home == "" {
+		return false
+	}
+	if was := before.Home(); was != "" && was.Class() != home.Class() {
+		return true
+	}
+	of, ok := after.Of()
+	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
+		if ok && class != home.Class() && syncproto.CompanionID(of, class) == after.ID() {
+			return true
+		}
+	}
+	return false
 }
 
 // homeOf returns the home that an item wants: the one that it names, or the

@@ -260,6 +260,33 @@ func TestARecordOutsideTheScopeGoesToTheInboxAndCanBeReleased(t *testing.T) {
 	s.check()
 }
 
+// Whoever may write in a district may also write a companion that he can't
+// read; he must not get to read it by moving it.
+func TestNobodyMovesACompanionIntoAWiderClass(t *testing.T) {
+	s := newSite(t)
+	officer, curious := s.device("officer", grant("35.24.14")), s.device("curious", grant("35.24.14", syncproto.ClassDevice))
+	main := officer.create(1, "35.24.14", "name", "Kos Bu Tini")
+	companion := syncproto.CompanionID(main, syncproto.ClassTask)
+	officer.write(companion,
+		syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14/T")},
+		syncproto.Write{Path: syncproto.PathOf, Value: syncproto.MustValue(main.String())},
+		syncproto.Write{Path: "passport", Value: syncproto.MustValue("X0000001")})
+	officer.queue = []syncproto.RecordID{main, companion}
+	officer.sync()
+	s.now += 60_000
+	curious.write(companion, syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14")})
+	curious.queue = []syncproto.RecordID{companion}
+	r := curious.sync()
+	if o := r.begin.GetOutcomes(); len(o) != 1 || o[0].GetResult() != wire.Result_RESULT_QUARANTINED || o[0].GetCode() != string(syncproto.CodeBadScope) {
+		t.Errorf("outcomes = %v, want quarantined with bad_scope", o)
+	}
+	curious.queue, curious.cursors = []syncproto.RecordID{}, map[syncproto.Scope]uint64{}
+	if r = curious.sync(); r.delivery[companion] {
+		t.Error("the device was sent the companion")
+	}
+	s.check()
+}
+
 // A phone makes a record where it may not, that somebody else made elsewhere.
 // The checker found its copy held for ever after the release: what was released
 // stood under dots of the server, which no phone could compare with its own.
