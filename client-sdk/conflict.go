@@ -3,6 +3,7 @@ package sambang
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
@@ -83,7 +84,8 @@ func (d *document) base(c pack.Conflict) any {
 
 // Resolve decides a conflict: the field at path gets the value, one of the
 // conflict's or another, and the other values go into history. It decides what
-// is there now; a value that arrives later is a new conflict.
+// is there now; a value that arrives later is a new conflict. At "$scope" the
+// value is a district, and the whole record goes there.
 //
 // Errors: [syncproto.CodeNotFound]; [syncproto.CodeBadPath] if there is no
 // conflict of one field at the path.
@@ -101,8 +103,11 @@ func (r *Replica) Resolve(id ID, path string, value any) error {
 			return syncproto.CodeNotFound
 		}
 		shown := r.opts.Pack.Project(d.main().row.rec, d.held()...)
-		if path == syncproto.PathDel {
+		switch path {
+		case syncproto.PathDel:
 			return t.resolveDeletion(d, v)
+		case syncproto.PathScope:
+			return t.resolveHome(d, v)
 		}
 		parts, err := shown.Resolve(path, v)
 		if err != nil {
@@ -119,6 +124,35 @@ func (r *Replica) Resolve(id ID, path string, value any) error {
 		}
 		return nil
 	})
+}
+
+// resolveHome decides where a record is at home, with all of its parts that are
+// held: a district, or one of the conflict's values. A part keeps its class.
+func (t *txn) resolveHome(d *document, v syncproto.Value) error {
+	text, _ := v.Text()
+	place, _, _ := strings.Cut(text, "/")
+	region, err := syncproto.ParseRegion(place)
+	if err != nil {
+		return err
+	}
+	for i := range d.parts {
+		p := &d.parts[i]
+		if p.row.rec.IsZero() {
+			continue
+		}
+		scope, err := syncproto.NewScope(region, p.row.scope.Class())
+		if err != nil {
+			return err
+		}
+		w := syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue(string(scope))}
+		if shows(p.row.rec, w) {
+			continue
+		}
+		if err := t.writePart(p, []syncproto.Write{w}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolveDeletion decides between a deletion and the edits that it did not
