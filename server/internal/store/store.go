@@ -87,6 +87,10 @@ type Step struct {
 // Tx is one step's view of the store. It is valid until Do returns, and only
 // in its goroutine. Slices that it returns belong to the caller; slices given
 // to it must not change until Update returns.
+//
+// ErrNotFound, ErrExists, ErrDecided, and ErrScope of a scope that was not
+// named are answers: nothing was written, and the step may go on. After any
+// other error the step fails, whatever it makes of it.
 type Tx interface {
 	RecordTx
 	DeviceTx

@@ -21,10 +21,10 @@ const batchRows = 500
 
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// rowsOf makes the rows of one batch of new records: 3 KB of state and
-// document and 304 bytes of journal each, as in the measurements of STORAGE 6.
-func rowsOf(rng *rand.Rand, scope syncproto.Scope, head uint64) ([]store.Row, []store.Change) {
-	rows, changes := make([]store.Row, batchRows), make([]store.Change, batchRows)
+// rowsOf makes n new records after a head: 3 KB of state and document and 304
+// bytes of journal each, as in the measurements of STORAGE 6.
+func rowsOf(rng *rand.Rand, n int, scope syncproto.Scope, head uint64) ([]store.Row, []store.Change) {
+	rows, changes := make([]store.Row, n), make([]store.Change, n)
 	for i := range rows {
 		id := syncproto.RecordID{0, 1, 2}
 		binary.BigEndian.PutUint64(id[3:], head+uint64(i)) // UUIDv7: in order of time
@@ -64,7 +64,7 @@ func BenchmarkPush(b *testing.B) {
 	var head uint64
 	var o, f float64
 	for b.Loop() {
-		rows, changes := rowsOf(rng, "35.24.14", head)
+		rows, changes := rowsOf(rng, batchRows, "35.24.14", head)
 		head += batchRows
 		start := time.Now()
 		if err := push(ctx, s, rows, changes); err != nil {
@@ -127,7 +127,7 @@ func (d *bareDB) insert(b *testing.B, rows []store.Row, changes []store.Change) 
 	if err != nil {
 		b.Fatal(err)
 	}
-	record, change := tx.Stmt(d.record), tx.Stmt(d.changes)
+	record, change := tx.StmtContext(b.Context(), d.record), tx.StmtContext(b.Context(), d.changes)
 	for i := range rows {
 		r := &rows[i]
 		if _, err := record.Exec(string(r.Scope), r.ID[:], int64(r.Seq), int64(r.Entered), r.Kind, 0, 0, 0, nil, nil, r.Agency, r.Officer, r.CreatedAt, r.UpdatedAt, r.State, string(r.Doc)); err != nil {
@@ -143,4 +143,57 @@ func (d *bareDB) insert(b *testing.B, rows []store.Row, changes []store.Change) 
 	if err := tx.Commit(); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkRead reads 500 rows of 3 KB: as a feed, and by their ids.
+func BenchmarkRead(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
+	var ids []syncproto.RecordID
+	for head := uint64(0); head < 20*batchRows; head += batchRows {
+		rows, changes := rowsOf(newRand(), batchRows, scope, head)
+		if err := push(b.Context(), s, rows, changes); err != nil {
+			b.Fatal(err)
+		}
+		ids = ids[:0]
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+		}
+	}
+	read := func(b *testing.B, do func(r store.Reader) (int, error)) {
+		for b.Loop() {
+			err := s.View(b.Context(), func(r store.Reader) error {
+				n, err := do(r)
+				if err == nil && n != batchRows {
+					err = fmt.Errorf("%d rows", n)
+				}
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("feed", func(b *testing.B) {
+		read(b, func(r store.Reader) (n int, err error) {
+			for _, err := range r.Feed(scope, 1000, 1500) {
+				if err != nil {
+					return n, err
+				}
+				n++
+			}
+			return n, nil
+		})
+	})
+	b.Run("live", func(b *testing.B) {
+		read(b, func(r store.Reader) (int, error) {
+			rows, err := r.Live(ids)
+			return len(rows), err
+		})
+	})
+	b.Run("first page of the log", func(b *testing.B) {
+		read(b, func(r store.Reader) (int, error) {
+			rows, err := r.Log(store.Filter{Grants: syncproto.Grants{{Region: "35", Classes: []syncproto.Class{"D"}}}}, nil, batchRows)
+			return len(rows), err
+		})
+	})
 }

@@ -22,8 +22,7 @@ func wellFilled(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, changes := rowsOf(newRand(), scope, 0)
-	rows, changes = rows[:damagedRows], changes[:damagedRows]
+	rows, changes := rowsOf(newRand(), damagedRows, scope, 0)
 	if err := push(t.Context(), s, rows, changes); err != nil {
 		t.Fatal(err)
 	}

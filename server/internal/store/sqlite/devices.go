@@ -97,7 +97,7 @@ func (t *tx) Steps(device string, replica syncproto.ReplicaID, above uint64, lim
 	}
 	from, err := signed(above)
 	if err != nil {
-		return nil, err
+		return nil, t.keep(err)
 	}
 	return collect(&t.session, func(c *cursor) store.ChainStep { return store.ChainStep{N: c.uint(0), Step: c.digest(1)} },
 		`SELECT n, step FROM chain_steps WHERE scope = ? AND replica = ? AND n > ? ORDER BY n LIMIT ?`,
@@ -146,7 +146,7 @@ func (t *tx) DropSteps(device string, replica syncproto.ReplicaID, upTo uint64) 
 	}
 	n, err := signed(upTo)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	_, err = t.exec(`DELETE FROM chain_steps WHERE scope = ? AND replica = ? AND n <= ?`, scope, big(uint64(replica)), n)
 	return err
@@ -157,7 +157,7 @@ func (t *tx) Witnesses(device string) ([]store.Witness, error) {
 	if _, err := t.device(device); err != nil {
 		return nil, err
 	}
-	return t.session.witnesses(device)
+	return t.witnesses(device)
 }
 
 func (s *session) witnesses(device string) ([]store.Witness, error) {
@@ -176,7 +176,7 @@ func (t *tx) PutWitness(device string, w store.Witness) error {
 	}
 	n, err := signed(w.N)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	added, err := t.exec(`INSERT INTO witnesses (scope, n, stamp) VALUES (?, ?, ?) ON CONFLICT (scope, n) DO NOTHING`, scope, n, w.Stamp[:])
 	switch {
@@ -198,7 +198,7 @@ func (t *tx) PutReceipt(device string, r store.Receipt) error {
 	}
 	n, err := signed(r.N)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	added, err := t.exec(`INSERT INTO receipts (scope, n, key, at, signature, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (scope, n) DO NOTHING`,
 		scope, n, r.Key, r.At, blob(r.Signature), blob(r.Body))
@@ -226,7 +226,7 @@ func (t *tx) PutSeen(device string, v store.Seen) error {
 	}
 	waiting, err := signed(v.Waiting)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	_, err = t.exec(`INSERT INTO device_seen (scope, at, app, waiting, skew_millis) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (scope) DO UPDATE SET at = excluded.at, app = excluded.app, waiting = excluded.waiting, skew_millis = excluded.skew_millis`,

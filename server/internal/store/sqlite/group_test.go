@@ -51,11 +51,11 @@ func next(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
-	rows, changes := rowsOf(newRand(), scope, head)
-	if err := tx.Put(scope, rows[:1]); err != nil {
+	rows, changes := rowsOf(newRand(), 1, scope, head)
+	if err := tx.Put(scope, rows); err != nil {
 		return err
 	}
-	return tx.Append(scope, changes[:1])
+	return tx.Append(scope, changes)
 }
 
 // commits counts the commit frames in the log: those that say how large the
@@ -235,7 +235,7 @@ func TestALongQueryEndsWithItsContext(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			rows, changes := rowsOf(newRand(), scope, head)
+			rows, changes := rowsOf(newRand(), 50, scope, head)
 			if err := tx.Put(scope, rows); err != nil {
 				return err
 			}
@@ -260,5 +260,5 @@ func TestALongQueryEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || n > 11 {
 		t.Errorf("after %d rows: %v", n, err)
 	}
-	verify(t, s, 3000)
+	verify(t, s, 300)
 }

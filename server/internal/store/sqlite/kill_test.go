@@ -88,11 +88,11 @@ func writeForEver(t *testing.T, path string) {
 			if head, err = tx.Head(scope); err != nil {
 				return err
 			}
-			rows, changes := rowsOf(newRand(), scope, head)
-			if err := tx.Put(scope, rows[:20]); err != nil {
+			rows, changes := rowsOf(newRand(), 20, scope, head)
+			if err := tx.Put(scope, rows); err != nil {
 				return err
 			}
-			return tx.Append(scope, changes[:20])
+			return tx.Append(scope, changes)
 		}))
 		if err != nil {
 			t.Fatal(err)

@@ -18,8 +18,8 @@ func TestOpenCreatesForTheOwnerOnly(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a store?mode=memory&x#y%20.db") // a name that is not a part of a URI
 	s := open(t, path, sqlite.Options{})
-	rows, changes := rowsOf(newRand(), "35.24.14", 0)
-	if err := push(t.Context(), s, rows[:1], changes[:1]); err != nil {
+	rows, changes := rowsOf(newRand(), 1, scope, 0)
+	if err := push(t.Context(), s, rows, changes); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)

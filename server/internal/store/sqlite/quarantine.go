@@ -38,7 +38,7 @@ func (t *tx) SetQuarantineState(scope string, key syncproto.Digest, state, reaso
 		return err
 	}
 	if state != store.QuarantineReleased && state != store.QuarantineClosed {
-		return fmt.Errorf("state %q of a quarantined message: want %q or %q", state, store.QuarantineReleased, store.QuarantineClosed)
+		return t.keep(fmt.Errorf("state %q of a quarantined message: want %q or %q", state, store.QuarantineReleased, store.QuarantineClosed))
 	}
 	n, err := t.exec(`UPDATE quarantine SET state = ?, reason = ?, by = ?, decided_at = ? WHERE key = ? AND scope = ? AND state = 'open'`,
 		state, reason, by, at, key[:], scope)

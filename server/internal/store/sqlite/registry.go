@@ -49,11 +49,11 @@ func (t *tx) PutDevice(d store.Device) error {
 	}
 	grants, err := encodeGrants(d.Grants)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	version, err := signed(d.GrantsVersion)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	_, err = t.exec(`INSERT INTO devices (`+deviceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, officer = excluded.officer, agency = excluded.agency, role = excluded.role,
@@ -136,7 +136,7 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 	}
 	text, err := encodeGrants(grants)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	kept, err := t.exec(`INSERT INTO past_grants (device, version, grants, replaced_at)
 		SELECT id, grants_version, grants, ? FROM devices WHERE id = ?`, now, device)
@@ -166,7 +166,7 @@ func (t *tx) AddEnrolment(e store.Enrolment) error {
 	}
 	grants, err := encodeGrants(e.Grants)
 	if err != nil {
-		return err
+		return t.keep(err)
 	}
 	added, err := t.exec(`INSERT INTO enrolments (`+enrolmentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		e.ID, e.SecretHash[:], e.Officer, e.Agency, e.Role, grants, e.CreatedAt, e.ExpiresAt, e.UsedAt, e.Device)

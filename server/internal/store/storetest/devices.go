@@ -162,6 +162,7 @@ func witnesses(b *bench) {
 	}
 	b.must(b.update(store.DeviceScope("device-2"), func(tx store.Tx) error { return tx.PutWitness("device-2", w(1)) }))
 	b.wants(b.update(scope, func(tx store.Tx) error { return tx.PutWitness(dev, store.Witness{N: n, Stamp: [16]byte{9}}) }), store.ErrExists)
+	var kept []store.Witness
 	b.must(b.s.Update(b.Context(), store.Step{Scopes: []string{scope, store.DeviceScope("device-2")}, Do: func(tx store.Tx) ([]store.Step, error) {
 		got, err := tx.Witnesses(dev)
 		var want []store.Witness
@@ -171,12 +172,17 @@ func witnesses(b *bench) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			b.Errorf("witnesses (-want +got):\n%s", diff)
 		}
+		kept = want
 		others, oerr := tx.Witnesses("device-2")
 		if len(others) != 1 || oerr != nil {
 			b.Errorf("witnesses of another device: %v, %v", others, oerr)
 		}
 		return nil, err
 	}}))
+	b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.PutDevice(device(dev)) }))
+	if diff := cmp.Diff(kept, b.status(dev).Witnesses); diff != "" {
+		b.Errorf("witnesses in the status (-want +got):\n%s", diff)
+	}
 }
 
 // receipts: the signed word of the server, as it was given, newest first.

@@ -176,18 +176,37 @@ func failedStep(b *bench) {
 }
 
 // swallowedError: a step that goes on after a failed write would commit the
-// rows before the failure.
+// part before the failure.
 func swallowedError(b *bench) {
 	b.add(row(home, id(1), 0))
-	err := b.update(string(home), func(tx store.Tx) error {
-		_ = tx.Put(home, []store.Row{row(home, id(2), 2), row(home, id(3), 2)}) // fails at the second
-		return nil
-	})
-	if err == nil {
-		b.Error("a step with a failed write succeeded")
-	}
-	if got := b.feed(home, 0, math.MaxUint64); len(got) != 1 {
-		b.Errorf("feed: %+v", got)
+	for name, do := range map[string]func(store.Tx){
+		"rows": func(tx store.Tx) {
+			_ = tx.Put(home, []store.Row{row(home, id(2), 2), row(home, id(3), 2)}) // fails at the second
+		},
+		"journal": func(tx store.Tx) {
+			if err := put(tx, row(home, id(2), 2)); err != nil {
+				b.Error(err)
+			}
+			_ = tx.Append(home, []store.Change{change(row(home, id(2), 2))}) // is there already
+		},
+		"messages": func(tx store.Tx) {
+			_ = tx.Quarantine(string(home), []store.Quarantined{message("1", string(home), 1), message("2", string(next), 1)}) // one of another scope
+		},
+	} {
+		err := b.update(string(home), func(tx store.Tx) error {
+			do(tx)
+			return nil
+		})
+		if err == nil {
+			b.Errorf("%s: a step with a failed write succeeded", name)
+		}
+		b.view(func(r store.Reader) error {
+			got, err := r.Stats()
+			if want := (store.Stats{Records: 1, Changes: 1, Scopes: 1}); got != want {
+				b.Errorf("%s: stats %+v, want %+v", name, got, want)
+			}
+			return err
+		})
 	}
 }
 
