@@ -31,6 +31,15 @@ func TestLimiterForgetsTheOneNotSeenForLongest(t *testing.T) {
 	}
 }
 
+func TestNegativeRateIsNoLimit(t *testing.T) {
+	l := newLimiter(-1, -10, 10)
+	for range 1000 {
+		if !l.allow("a", time.Unix(0, 0)) {
+			t.Fatal("limited")
+		}
+	}
+}
+
 func TestAddressesAreToldApartByWhatOneCallerHas(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",

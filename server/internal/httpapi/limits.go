@@ -37,9 +37,10 @@ type Limits struct {
 	ExchangeWait time.Duration
 	// PerDevice and PerAddress bound requests a second, with a burst of ten
 	// times as many. Default: 20 and 200; many phones share one address.
+	// Negative: no limit, for simulations.
 	PerDevice, PerAddress float64
 	// EnrolPerAddress bounds enrolments a second from an address, with a burst
-	// of 30. Default: 0.5.
+	// of 30. Default: 0.5. Negative: no limit.
 	EnrolPerAddress float64
 	// Tracked bounds how many devices and addresses are told apart. Default:
 	// 20,000 of each; the one not seen for longest is forgotten.
@@ -136,7 +137,11 @@ type bucket struct {
 }
 
 func newLimiter(perSecond float64, burst, most int) *limiter {
-	return &limiter{rate: rate.Limit(perSecond), burst: max(burst, 1), most: most, byKey: map[string]*list.Element{}, order: list.New()}
+	limit := rate.Limit(perSecond)
+	if perSecond < 0 {
+		limit = rate.Inf
+	}
+	return &limiter{rate: limit, burst: max(burst, 1), most: most, byKey: map[string]*list.Element{}, order: list.New()}
 }
 
 func (l *limiter) allow(key string, now time.Time) bool {
