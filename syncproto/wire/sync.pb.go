@@ -896,7 +896,7 @@ func (x *Vector) GetN() []uint64 {
 	return nil
 }
 
-// Delta of one record (SPEC 5), in columns: per field, in order of the paths'
+// Delta of one record (SPEC 7.4), in columns: per field, in order of the paths'
 // text, then per sibling, field by field and in order of their dots. Columns
 // of alike things compress better than rows and cost less to read.
 //

@@ -76,7 +76,7 @@ type judged struct {
 	batch, index uint32
 }
 
-// answer is SPEC 7: judge the claims, take in the push, deliver the pull.
+// answer is SPEC 4.4 and 4.5: judge the claims, take in the push, deliver the pull.
 func (s *server) answer(d *device, now int64, open *wire.Open, batches []*wire.Batch) ([]*wire.ResponseFrame, error) {
 	if open.GetVersion() != wire.Version {
 		return nil, syncproto.CodeUnsupportedVersion
@@ -248,7 +248,7 @@ func (s *server) passed(d *device, id syncproto.RecordID, now int64) bool {
 	return slices.ContainsFunc(s.markers, func(m marker) bool { return m.id == id && d.grants.MayWrite(m.scope, now) })
 }
 
-// store is SPEC 9: the scope's next sequence, or two scopes' when the record
+// store is SPEC 4.6: the scope's next sequence, or two scopes' when the record
 // moves.
 func (s *server) store(r *row, c syncproto.Change) {
 	to := c.Record.Home()
@@ -315,7 +315,7 @@ func (s *server) receipt(d *device, now int64, open *wire.Open, items []judged, 
 	return wire.SignReceipt(s.key, s.keyID, body)
 }
 
-// feed is SPEC 8: per granted scope what is beyond the cursor, in order.
+// feed is SPEC 4.5: per granted scope what is beyond the cursor, in order.
 func (s *server) feed(d *device, now int64, open *wire.Open, items []judged) *wire.Feed {
 	e := wire.NewEncoder(syncproto.HLCFromMillis(now))
 	out := &wire.Feed{}
