@@ -118,16 +118,22 @@ func (r *Replica) outbox() (out []Waiting, err error) {
 		out = append(out, Waiting{ID: id, Kind: w.kind, Class: w.scope.Class(), Custody: w.custody(st), Code: w.asideCode, Broken: w.broken})
 	}
 	err = r.view(func(tx *cache.Tx) error {
-		for key, err := range tx.Keys(bucketDirty, cache.Range{}) {
+		now, _, err := loadState(tx) // of this very state of the file
+		if err != nil {
+			return err
+		}
+		for id, err := range waiting(tx, &now, nil) {
 			if err != nil {
 				return err
 			}
-			w, err := getRow(tx, dirtyID(key))
+			w, err := getRow(tx, id)
 			if err != nil {
 				return err
 			}
-			if w != nil {
-				w.inEpoch(st.link.EpochOrdinal)
+			if w == nil {
+				continue
+			}
+			if w.inEpoch(now.link.EpochOrdinal); w.toPush() {
 				add(w)
 			}
 		}
@@ -205,8 +211,8 @@ func (r *Replica) Status() Status {
 	}
 	s := Status{
 		Counts: Counts{
-			Records: st.counts.Records, Waiting: st.counts.Waiting,
-			Quarantined: st.counts.Quarantined, Conflicts: st.counts.Conflicts,
+			Records: int(st.counts.Records), Waiting: int(st.counts.Waiting), //nolint:gosec // counts of rows
+			Quarantined: int(st.counts.Quarantined), Conflicts: int(st.counts.Conflicts), //nolint:gosec // counts of rows
 		},
 		Enrolled: st.device.Device != "", Revoked: st.device.Revoked, WipeOrdered: st.device.Wipe,
 		Device: st.device.Device, Officer: st.device.Officer, Agency: st.device.Agency,

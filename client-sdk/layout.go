@@ -21,14 +21,17 @@ var (
 	// outlives the record: a copy that comes back must not be older (4.2).
 	bucketEvicted = cache.Unsealed("evicted")
 	// bucketJournal: replica, last n of a local transaction -> the chain head
-	// before it and the step of each of its writes. Never pruned: it answers
-	// "does your log have (n, h)?" and fills gaps after a server's rollback.
+	// before it, the step of each of its writes, the records that it wrote, and
+	// what the transaction changed of the state (see nowState): a save touches
+	// few pages. Never pruned: it answers "does your log have (n, h)?" and fills
+	// gaps after a server's rollback.
 	bucketJournal = cache.Sealed("journal")
 	// bucketHistory: generation, replica, n -> a write that was overwritten
 	// before the server had acknowledged it. It stays until a receipt covers it.
 	bucketHistory = cache.Sealed("history")
 	// bucketDirty: generation, n, record id -> nothing. The records to push, in
-	// order of their lowest unconfirmed own write.
+	// order of their lowest unconfirmed own write, without those that the
+	// journal tells: what was written after incarnation.Scanned.
 	bucketDirty = cache.Unsealed("dirty")
 	// bucketRefetch: record id -> how often it was asked for and when to ask again.
 	bucketRefetch = cache.Unsealed("refetch")

@@ -9,8 +9,9 @@ import (
 )
 
 // chunk is how many records one transaction of a repair or a response
-// touches: bbolt's cost per record is flat from there on.
-const chunk = 50
+// touches: enough that its syncs cost little beside them, and few enough that
+// an officer who saves meanwhile does not notice.
+const chunk = 500
 
 // adoptEpoch begins a new epoch: the server's history is another one, so
 // nothing that it acknowledged counts, and everything here is pushed again,
@@ -90,7 +91,7 @@ func (t *txn) redirty() error {
 		if err != nil {
 			return err
 		}
-		if n++; n > 10*chunk {
+		if n++; n > chunk {
 			link.RedirtyFrom = bytes.Clone(e.Key)
 			return nil
 		}
@@ -151,7 +152,7 @@ func (t *txn) remint(id syncproto.ReplicaID) error {
 		if err != nil {
 			return err
 		}
-		if n++; n > 10*chunk || len(todo) == chunk {
+		if n++; n > 10*chunk || len(todo) == chunk/10 {
 			in.RemintFrom = bytes.Clone(e.Key)
 			return t.remintRows(id, todo)
 		}

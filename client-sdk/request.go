@@ -23,6 +23,10 @@ type request struct {
 	history [][]byte // keys of the history rows that were sent
 	filled  bool     // steps were sent to fill a gap
 	refetch []syncproto.RecordID
+	// scanned is how far the journal was read for records to push, and passed
+	// are those that could not be sent.
+	scanned map[syncproto.ReplicaID]uint64
+	passed  []syncproto.RecordID
 	more    bool // records wait that did not fit
 }
 
@@ -88,7 +92,7 @@ func (b *builder) open(maxBatches int) error {
 	o := &wire.Open{
 		Version: wire.Version, Nonce: q.nonce[:], Epoch: q.epoch, GrantsVersion: st.link.GrantsVersion,
 		MaxEntries: uint32(b.r.opts.PullEntries), App: b.r.opts.App, //nolint:gosec // an option of some thousands
-		Waiting: uint64(max(0, st.counts.Waiting-maxBatches*b.r.opts.PushItems)), //nolint:gosec // not negative
+		Waiting: st.counts.Waiting - min(st.counts.Waiting, uint64(maxBatches*b.r.opts.PushItems)), //nolint:gosec // an option
 	}
 	if st.link.WitnessN > 0 {
 		o.Witness = &wire.Witness{N: st.link.WitnessN, Stamp: st.link.WitnessStamp}
@@ -153,37 +157,38 @@ func (b *builder) claimed(r syncproto.ReplicaID) bool {
 // push writes the batches: dirty records in the order of their lowest
 // unconfirmed own write, and the writes that were overwritten meanwhile.
 func (b *builder) push(maxBatches int, fill bool) error {
-	dirty, stopDirty := iter.Pull2(b.tx.Keys(bucketDirty, cache.Range{}))
+	b.q.scanned = map[syncproto.ReplicaID]uint64{}
+	dirty, stopDirty := iter.Pull2(waiting(b.tx, b.st, b.q.scanned))
 	defer stopDirty()
 	history, stopHistory := iter.Pull2(b.tx.Ascend(bucketHistory, cache.Range{}))
 	defer stopHistory()
 	gap := &gapFiller{builder: b}
-	var held *row // read already, for the next batch
 	doneItems, doneHistory := false, b.st.counts.History == 0
 	for len(b.q.batches) < maxBatches {
 		batch := &batchBuilder{b: b}
 		for !doneItems && batch.room() && len(batch.items) < b.r.opts.PushItems {
-			w := held
-			if held = nil; w == nil {
-				key, err, ok := dirty()
-				if !ok {
-					doneItems = true
-					break
-				}
-				if err != nil {
-					return err
-				}
-				if w, err = getRow(b.tx, dirtyID(key)); err != nil {
-					return err
-				}
-				if w == nil {
-					continue
-				}
-				if w.inEpoch(b.st.link.EpochOrdinal); !w.toPush() || w.route() == "" {
-					continue
-				}
+			id, err, ok := dirty()
+			if !ok {
+				doneItems = true
+				break
 			}
-			batch.item(w)
+			if err != nil {
+				return err
+			}
+			w, err := getRow(b.tx, id)
+			if err != nil {
+				return err
+			}
+			if w == nil {
+				continue
+			}
+			switch w.inEpoch(b.st.link.EpochOrdinal); {
+			case !w.toPush():
+			case w.route() == "":
+				b.q.passed = append(b.q.passed, id) // no home yet: nowhere to send it
+			default:
+				batch.item(w)
+			}
 		}
 		for !doneHistory && batch.room() && len(batch.history) < syncproto.MaxHistory {
 			e, err, ok := history()

@@ -395,6 +395,7 @@ func (p *response) acknowledge(outcomes []outcome) error {
 		part := outcomes[:min(chunk, len(outcomes))]
 		outcomes = outcomes[len(part):]
 		err := p.r.update(func(t *txn) error {
+			t.scanned = p.q.scanned
 			for _, o := range part {
 				if err := p.settle(t, o); err != nil {
 					return err
@@ -407,7 +408,43 @@ func (p *response) acknowledge(outcomes []outcome) error {
 		}
 		p.pushed(len(part))
 	}
-	return nil
+	return p.scannedJournal()
+}
+
+// scannedJournal lets the next push read on in the journal where this one
+// stopped. What this one left to push has its entry in bucketDirty by now.
+func (p *response) scannedJournal() error {
+	st, err := p.r.load()
+	if err != nil {
+		return err
+	}
+	news := false
+	for id, n := range p.q.scanned {
+		in := st.own(id)
+		news = news || in != nil && in.Scanned < n
+	}
+	if !news {
+		return nil
+	}
+	return p.r.update(func(t *txn) error {
+		t.scanned = p.q.scanned
+		for _, id := range p.q.passed {
+			w, err := t.row(id)
+			if err != nil {
+				return err
+			}
+			if w != nil {
+				if err := t.put(w, *w); err != nil {
+					return err
+				}
+			}
+		}
+		for i := range t.st.incarnations {
+			in := &t.st.incarnations[i]
+			in.Scanned = max(in.Scanned, t.scanned[in.ID])
+		}
+		return nil
+	})
 }
 
 // settle applies one outcome.

@@ -33,7 +33,9 @@ type row struct {
 	// record. It counts only while that id is the present one.
 	ownHigh syncproto.Dot
 	// at is the row's place in the push order; zero when there is nothing to push.
-	at place
+	// indexed says that it is in bucketDirty; otherwise the journal tells it.
+	at      place
+	indexed bool
 	// bases holds, per path that shows a write of this device, the value that
 	// the server had before it: should a conflict come, people see what both
 	// sides began with.
@@ -110,6 +112,7 @@ const (
 	flagDeleted
 	flagAckedAll // acked is the record's context
 	flagOf
+	flagIndexed
 )
 
 func appendRow(b []byte, w *row) ([]byte, error) {
@@ -125,6 +128,7 @@ func appendRow(b []byte, w *row) ([]byte, error) {
 	set(w.deleted, flagDeleted)
 	set(ackedAll, flagAckedAll)
 	set(!w.of.IsZero(), flagOf)
+	set(w.indexed, flagIndexed)
 	b = append(b, rowVersion, flags)
 	b = appendText(b, w.kind)
 	b = appendText(b, string(w.scope))
@@ -169,6 +173,7 @@ func parseHeader(b []byte) (header, error) {
 	h.w.needFull = flags&flagNeedFull != 0
 	h.w.broken = flags&flagBroken != 0
 	h.w.deleted = flags&flagDeleted != 0
+	h.w.indexed = flags&flagIndexed != 0
 	h.ackedAll = flags&flagAckedAll != 0
 	h.w.kind = c.text()
 	h.w.scope = syncproto.Scope(c.text())

@@ -18,6 +18,7 @@ type state struct {
 	incarnations []incarnation // in order of generations; the last is the present one
 	minter       syncproto.Minter
 	counts       counts
+	seq          uint64 // of the last transaction that changed minter or counts
 }
 
 // deviceState is made at the first Open and at enrolment.
@@ -83,6 +84,9 @@ type incarnation struct {
 	ConfirmedHead []byte `json:"confirmed_head,omitempty"`
 	// Held is from receipts: the server holds every write up to it.
 	HeldN uint64 `json:"held_n,omitempty"`
+	// Scanned is up to where the journal was read for records to push. What was
+	// written after it needs no entry in bucketDirty.
+	Scanned uint64 `json:"scanned,omitempty"`
 	// Forked is set when somebody else was proven to write under this id. Its
 	// writes that the server had not acknowledged are written again under the
 	// present id; Reminting until that is done, from RemintFrom on.
@@ -93,23 +97,32 @@ type incarnation struct {
 
 // counts for the status bar, kept with each transaction.
 type counts struct {
-	Records     int `json:"records"`     // shown by List: main, not deleted
-	Waiting     int `json:"waiting"`     // records of any kind to push
-	Conflicts   int `json:"conflicts"`   // records with conflicts
-	Quarantined int `json:"quarantined"` // received, waiting for a decision
-	History     int `json:"history"`     // overwritten writes not yet held
-	Refetch     int `json:"refetch"`
+	Records     uint64 `json:"records"`     // shown by List: main, not deleted
+	Waiting     uint64 `json:"waiting"`     // records of any kind to push
+	Conflicts   uint64 `json:"conflicts"`   // records with conflicts
+	Quarantined uint64 `json:"quarantined"` // received, waiting for a decision
+	History     uint64 `json:"history"`     // overwritten writes not yet held
+	Refetch     uint64 `json:"refetch"`
 }
 
-func (c *counts) add(o counts, sign int) {
-	c.Records += sign * o.Records
-	c.Waiting += sign * o.Waiting
-	c.Conflicts += sign * o.Conflicts
-	c.Quarantined += sign * o.Quarantined
+func (c *counts) add(o counts) {
+	c.Records += o.Records
+	c.Waiting += o.Waiting
+	c.Conflicts += o.Conflicts
+	c.Quarantined += o.Quarantined
 }
 
-// nowState changes with each local write.
+func (c *counts) subtract(o counts) {
+	c.Records -= min(o.Records, c.Records)
+	c.Waiting -= min(o.Waiting, c.Waiting)
+	c.Conflicts -= min(o.Conflicts, c.Conflicts)
+	c.Quarantined -= min(o.Quarantined, c.Quarantined)
+}
+
+// nowState changes with each local write, which keeps it in its journal row;
+// other transactions keep it in a row of its own. The greater Seq holds.
 type nowState struct {
+	Seq    uint64 `json:"seq"`
 	N      uint64 `json:"n"`
 	Head   []byte `json:"head"`
 	Clock  uint64 `json:"clock"`
@@ -148,8 +161,23 @@ func loadState(tx *cache.Tx) (st state, found bool, err error) {
 	if len(st.incarnations) == 0 {
 		return state{}, false, fmt.Errorf("%w: no replica id", cache.ErrDamaged)
 	}
-	st.minter = syncproto.ResumeMinter(st.present().ID, now.N, syncproto.Digest(pad(now.Head)), syncproto.HLC(now.Clock))
-	st.counts = now.Counts
+	id := st.present().ID
+	last, err := tx.Last(bucketJournal, cache.Range{Prefix: replicaKey(id)})
+	switch {
+	case errors.Is(err, cache.ErrNotFound):
+	case err != nil:
+		return state{}, false, err
+	default:
+		j, err := parseJournal(last.Value)
+		if err != nil {
+			return state{}, false, err
+		}
+		if j.now.Seq > now.Seq {
+			now = j.now
+		}
+	}
+	st.minter = syncproto.ResumeMinter(id, now.N, syncproto.Digest(pad(now.Head)), syncproto.HLC(now.Clock))
+	st.counts, st.seq = now.Counts, now.Seq
 	return st, true, nil
 }
 
@@ -198,4 +226,10 @@ func grantsOf(in []grantState) syncproto.Grants {
 		out = append(out, syncproto.Grant{Region: syncproto.Region(g.Region), Classes: classes, Until: g.Until})
 	}
 	return out
+}
+
+// now is the part of the state that each local write changes.
+func (s *state) now() nowState {
+	head := s.minter.Head()
+	return nowState{Seq: s.seq, N: s.minter.N(), Head: head[:], Clock: uint64(s.minter.Clock()), Counts: s.counts}
 }

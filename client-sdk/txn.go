@@ -22,9 +22,10 @@ type txn struct {
 	old *state
 	now int64 // corrected Unix milliseconds, one for the whole transaction
 
-	mints   []syncproto.Mint // of the present replica id, not yet in the journal
-	start   syncproto.Digest // chain head before the first of them
-	minted  bool             // anything at all: the mark must be written
+	mints   []syncproto.Mint               // of the present replica id, not yet in the journal
+	start   syncproto.Digest               // chain head before the first of them
+	minted  bool                           // anything at all: the mark must be written
+	scanned map[syncproto.ReplicaID]uint64 // the journal up to there will tell no record any more
 	changed []Change
 }
 
@@ -88,6 +89,10 @@ func storageError(err error) error {
 // commit of the writes that it fences; a crash in between costs a needless
 // rotation at the next Open.
 func (t *txn) finish() error {
+	kept := len(t.mints) > 0 // in the journal
+	if t.st.minter != t.old.minter || t.st.counts != t.old.counts {
+		t.st.seq++
+	}
 	if err := t.flushMints(); err != nil {
 		return err
 	}
@@ -97,10 +102,8 @@ func (t *txn) finish() error {
 			return err
 		}
 	}
-	if t.st.minter != t.old.minter || t.st.counts != t.old.counts {
-		m := t.st.minter
-		head := m.Head()
-		if err := t.putMeta(keyNow, nowState{N: m.N(), Head: head[:], Clock: uint64(m.Clock()), Counts: t.st.counts}); err != nil {
+	if t.st.seq != t.old.seq && !kept {
+		if err := t.putMeta(keyNow, t.st.now()); err != nil {
 			return err
 		}
 	}
@@ -188,16 +191,16 @@ func (t *txn) put(w *row, before row) error {
 	case w.at.isZero():
 		w.at = place{generation: generationNone}
 	}
-	if w.at != before.at {
-		if !before.at.isZero() {
-			if err := t.tx.Delete(bucketDirty, dirtyKey(before.at, id)); err != nil {
-				return err
-			}
+	if before.indexed && w.at != before.at {
+		w.indexed = false
+		if err := t.tx.Delete(bucketDirty, dirtyKey(before.at, id)); err != nil {
+			return err
 		}
-		if !w.at.isZero() {
-			if err := t.tx.Put(bucketDirty, dirtyKey(w.at, id), nil); err != nil {
-				return err
-			}
+	}
+	if !w.at.isZero() && !w.indexed && !t.inJournal(w.at) {
+		w.indexed = true
+		if err := t.tx.Put(bucketDirty, dirtyKey(w.at, id), nil); err != nil {
+			return err
 		}
 	}
 	if before.rec.IsZero() && before.ownHigh != (syncproto.Dot{}) {
@@ -209,9 +212,20 @@ func (t *txn) put(w *row, before row) error {
 	if err != nil {
 		return err
 	}
-	t.st.counts.add(before.counts(), -1)
-	t.st.counts.add(w.counts(), 1)
+	t.st.counts.subtract(before.counts())
+	t.st.counts.add(w.counts())
 	return t.tx.Put(bucketRecords, id[:], b)
+}
+
+// inJournal reports whether the next push finds a place by reading on in the
+// journal.
+func (t *txn) inJournal(p place) bool {
+	for i := range t.st.incarnations {
+		if in := &t.st.incarnations[i]; in.Generation == p.generation {
+			return p.n > max(in.Scanned, t.scanned[in.ID])
+		}
+	}
+	return false
 }
 
 // counts is what the row adds to the counts. Of before, only the summary is
@@ -240,7 +254,7 @@ func (w *row) counts() counts {
 // replica wrote of it is remembered (A12).
 func (t *txn) evict(w *row) error {
 	id := w.rec.ID()
-	if !w.at.isZero() {
+	if w.indexed {
 		if err := t.tx.Delete(bucketDirty, dirtyKey(w.at, id)); err != nil {
 			return err
 		}
@@ -252,7 +266,7 @@ func (t *txn) evict(w *row) error {
 			return err
 		}
 	}
-	t.st.counts.add(w.counts(), -1)
+	t.st.counts.subtract(w.counts())
 	if err := t.unrefetch(id); err != nil {
 		return err
 	}
@@ -358,14 +372,17 @@ func (t *txn) flushMints() error {
 		return nil
 	}
 	last := t.mints[len(t.mints)-1].Dot
-	b := make([]byte, 0, 8+32+32*len(t.mints))
-	b = binary.BigEndian.AppendUint64(b, t.mints[0].Dot.N)
-	b = append(b, t.start[:]...)
+	j := journalRow{first: t.mints[0].Dot.N, start: t.start, now: t.st.now()}
+	var of syncproto.RecordID
 	for _, m := range t.mints {
-		b = append(b, m.Step[:]...)
+		j.steps = append(j.steps, m.Step[:]...)
+		if m.Record != of {
+			of = m.Record
+			j.records = append(j.records, of[:]...)
+		}
 	}
 	t.mints = nil
-	return t.tx.Put(bucketJournal, journalKey(last.Replica, last.N), b)
+	return t.tx.Put(bucketJournal, journalKey(last.Replica, last.N), appendJournal(nil, j))
 }
 
 // rotate takes a new replica id. The data stays as it is: the dots in the
