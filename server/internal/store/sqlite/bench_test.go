@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -196,4 +197,30 @@ func BenchmarkRead(b *testing.B) {
 			return len(rows), err
 		})
 	})
+}
+
+// BenchmarkCalls runs calls of one record each, from one caller and from 32 at
+// once: what group commit is for.
+func BenchmarkCalls(b *testing.B) {
+	for _, callers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("%d callers", callers), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
+			b.SetParallelism(callers / runtime.GOMAXPROCS(0))
+			if callers == 1 {
+				for b.Loop() {
+					if err := s.Update(b.Context(), oneStep(next)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return
+			}
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					if err := s.Update(b.Context(), oneStep(next)); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -32,10 +32,11 @@ func replica(n uint64) store.Replica {
 	}
 }
 
-func (b *bench) status(dev string) (s store.DeviceStatus) {
+// status is what is known of device-1.
+func (b *bench) status() (s store.DeviceStatus) {
 	b.Helper()
 	b.view(func(r store.Reader) (err error) {
-		s, err = r.DeviceStatus(dev)
+		s, err = r.DeviceStatus("device-1")
 		return err
 	})
 	return s
@@ -62,7 +63,7 @@ func replicas(b *bench) {
 		}
 		return err
 	}))
-	if got := b.status(dev); len(got.Replicas) != 3 {
+	if got := b.status(); len(got.Replicas) != 3 {
 		b.Errorf("status has %d replicas", len(got.Replicas))
 	}
 }
@@ -180,7 +181,7 @@ func witnesses(b *bench) {
 		return nil, err
 	}}))
 	b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.PutDevice(device(dev)) }))
-	if diff := cmp.Diff(kept, b.status(dev).Witnesses); diff != "" {
+	if diff := cmp.Diff(kept, b.status().Witnesses); diff != "" {
 		b.Errorf("witnesses in the status (-want +got):\n%s", diff)
 	}
 }
@@ -189,7 +190,7 @@ func witnesses(b *bench) {
 func receipts(b *bench) {
 	const dev = "device-1"
 	b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.PutDevice(device(dev)) }))
-	if got := b.status(dev); got.Seen != (store.Seen{}) || len(got.Replicas) != 0 {
+	if got := b.status(); got.Seen != (store.Seen{}) || len(got.Replicas) != 0 {
 		b.Errorf("status of a device that never called: %+v", got)
 	}
 	var want []store.Receipt
@@ -212,7 +213,7 @@ func receipts(b *bench) {
 		}
 		return err
 	})
-	if got, want := b.status(dev).Seen, (store.Seen{At: 4, App: "1.2 (é)", Waiting: 4, SkewMillis: -4}); got != want {
+	if got, want := b.status().Seen, (store.Seen{At: 4, App: "1.2 (é)", Waiting: 4, SkewMillis: -4}); got != want {
 		b.Errorf("seen %+v, want %+v", got, want)
 	}
 }
