@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"crypto/sha256"
-	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -203,94 +201,6 @@ func (d *Decoder) siblings(out []syncproto.Sibling, m *Delta, ctx syncproto.VV) 
 		}
 	}
 	return nil
-}
-
-// checkColumns refuses columns that don't fit each other, and returns the
-// number of siblings.
-func checkColumns(m *Delta) (int, error) {
-	fields, siblings := len(m.GetPath()), len(m.GetPath())
-	if fields > syncproto.MaxFields {
-		return 0, syncproto.Errorf(syncproto.CodeTooMany, "record of %d fields, at most %d", fields, syncproto.MaxFields)
-	}
-	if n := len(m.GetSiblings()); n > 0 {
-		if n != fields {
-			return 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d counts of siblings for %d fields", n, fields)
-		}
-		siblings = 0
-		for _, n := range m.Siblings {
-			if n > syncproto.MaxSiblings {
-				return 0, syncproto.Errorf(syncproto.CodeTooMany, "field of %d siblings, at most %d", n, syncproto.MaxSiblings)
-			}
-			siblings += int(n)
-		}
-	}
-	for _, n := range [3]int{len(m.GetReplica()), len(m.GetBack()), len(m.GetHlc())} {
-		if n != 0 && n != siblings {
-			return 0, syncproto.Errorf(syncproto.CodeBadRecord, "column of %d entries for %d siblings", n, siblings)
-		}
-	}
-	if lines := strings.Count(m.GetValues(), "\n") + 1; lines != max(siblings, 1) || siblings == 0 && m.GetValues() != "" {
-		return 0, syncproto.Errorf(syncproto.CodeBadRecord, "%d values for %d siblings", lines, siblings)
-	}
-	return siblings, nil
-}
-
-// at returns entry i of a column; an empty one is all zeros.
-func at[T any](column []T, i int) T {
-	if len(column) == 0 {
-		var zero T
-		return zero
-	}
-	return column[i]
-}
-
-// Step is the link of one write in its replica's chain.
-type Step struct {
-	Dot    syncproto.Dot
-	Digest syncproto.Digest
-}
-
-// Steps returns the links of those writes of m that can be read, whatever
-// else is wrong with it: a chain covers bytes, not their sense, so that one
-// poison record does not hold up the receipt of all later ones.
-func (d *Decoder) Steps(m *Delta) []Step {
-	id, err := recordID(m.GetId())
-	if err != nil {
-		return nil
-	}
-	count, err := checkColumns(m)
-	if err != nil {
-		return nil
-	}
-	ctx, err := d.Vector(m.Ctx)
-	if err != nil {
-		return nil
-	}
-	var out []Step
-	hlc, values := d.tables.Hlc, m.Values
-	field, left := -1, 0
-	for i := range count {
-		var v string
-		v, values, _ = strings.Cut(values, "\n")
-		for left == 0 {
-			field++
-			left = 1
-			if len(m.Siblings) > 0 {
-				left = int(m.Siblings[field])
-			}
-		}
-		left--
-		hlc += uint64(at(m.Hlc, i))
-		replica, err := d.replica(at(m.Replica, i))
-		n, back, p := ctx.Get(replica), at(m.Back, i), m.Path[field]
-		if err != nil || v == "" || back >= n || int64(p) >= int64(len(d.tables.Paths)) || len(d.tables.Paths[p]) > math.MaxUint16 {
-			continue
-		}
-		dot := syncproto.Dot{Replica: replica, N: n - back}
-		digest := syncproto.StepOf(id, d.tables.Paths[p], dot, syncproto.HLC(hlc), sha256.Sum256([]byte(v)))
-		out = append(out, Step{dot, digest})
-	}
-	return out
 }
 
 // History decodes m, and computes the step of a write that is told whole.
