@@ -107,6 +107,14 @@ func TestDishonestStatesTrip(t *testing.T) {
 	if _, err := syncproto.Apply(server.r, backup.r.Full()); !errors.Is(err, syncproto.CodeTripwire) {
 		t.Errorf("a hole: %v", err)
 	}
+	// A state that has seen a write and neither shows nor bases it.
+	empty, err := syncproto.NewDelta(server.r.ID(), syncproto.VV{}, server.r.Context(), syncproto.VV{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syncproto.Apply(server.r, empty); !errors.Is(err, syncproto.CodeTripwire) {
+		t.Errorf("a register emptied without a write: %v", err)
+	}
 }
 
 func TestAHoleIsNotWrittenOn(t *testing.T) {
