@@ -85,7 +85,7 @@ type pushed struct {
 
 const (
 	keepCaptured = 12
-	keepPushed   = 80
+	keepPushed   = 24
 )
 
 // RoundTrip carries a request, unless something happens to it.
@@ -210,6 +210,7 @@ func (r *replyBody) Close() error { return nil }
 // deliver hands a request to the server, and looks at both sides of the
 // exchange.
 func (w *world) deliver(p *phone, header http.Header, body []byte) response {
+	w.now++
 	w.rewriteRequest(header, &body)
 	res := w.handle("/v1/sync", header, body, nil)
 	w.inspect(p, header, body, &res)
@@ -395,6 +396,9 @@ func (w *world) homeBy(d syncproto.Delta) syncproto.Scope {
 	var last []*event
 	for _, e := range w.oracle.records[d.ID()] {
 		if e.uid.path == syncproto.PathScope && slices.ContainsFunc(e.dots, d.Context().Covers) {
+			if w.oracle.tainted(e) {
+				return ""
+			}
 			last = append(last, e)
 		}
 	}

@@ -31,7 +31,7 @@ func seedsOf(env string) int {
 	if n, err := strconv.Atoi(env); err == nil && n > 0 {
 		return n
 	}
-	return 200
+	return 60
 }
 
 // found are seeds that once failed, each with the steps that it had then.
