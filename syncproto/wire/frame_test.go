@@ -73,7 +73,7 @@ func TestFramesBeyondTheLimitsAreRefused(t *testing.T) {
 	}{
 		"line beyond the limit":   {strings.Repeat(" ", wire.MaxJSONFrameBytes+10), syncproto.CodeTooLarge},
 		"not JSON":                {"open", syncproto.CodeMalformed},
-		"unknown name":            {`{"open":{"versoin":1}}`, syncproto.CodeMalformed},
+		"unknown name":            {`{"open":{"later":1}}`, syncproto.CodeMalformed},
 		"cut":                     {`{"open":{"version":1`, syncproto.CodeMalformed},
 		"frame of no message":     {`{}`, syncproto.CodeMalformed},
 		"two frames on one line":  {`{"open":{}}{"open":{}}`, syncproto.CodeMalformed},

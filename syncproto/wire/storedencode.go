@@ -19,11 +19,11 @@ const (
 	tagTables  = 1<<3 | 2
 	tagDelta   = 2<<3 | 2
 	tagStamps  = 3<<3 | 2
-	tagEntered = 4<<3 | 0
+	tagEntered = 4 << 3
 
 	tagReplicas = 1<<3 | 2
 	tagPaths    = 2<<3 | 2
-	tagHLC      = 4<<3 | 0
+	tagHLC      = 4 << 3
 
 	tagID       = 1<<3 | 2
 	tagBase     = 2<<3 | 2

@@ -28,9 +28,9 @@ func digests() []vectors.Digest {
 	dot := syncproto.Dot{Replica: replica, N: 1}
 	value := syncproto.MustValue("Satu WNA di bengkel las; paspor asli diperlihatkan.")
 	hlc := syncproto.HLCFromMillis(1_773_110_530_000) + 2
-	step := syncproto.Step(shipyard, "findings", dot, hlc, value)
+	step := syncproto.Step(shipyard(), "findings", dot, hlc, value)
 	add("step", "SHA-256(\"sambang-mint\" | record id | length of the path as uint16 | path | replica | n | hlc | SHA-256(value)), integers big endian.", step[:],
-		map[string]string{"record": shipyard.String(), "path": "findings", "replica": replica.String(), "n": "1", "hlc": fmt.Sprint(uint64(hlc)), "value": value.JSON()})
+		map[string]string{"record": shipyard().String(), "path": "findings", "replica": replica.String(), "n": "1", "hlc": fmt.Sprint(uint64(hlc)), "value": value.JSON()})
 	head := syncproto.Chain(start, step)
 	add("chain", "SHA-256(head before | step).", head[:], map[string]string{"head": hex.EncodeToString(start[:]), "step": hex.EncodeToString(step[:])})
 	vv, err := syncproto.NewVV(syncproto.Dot{Replica: 0x0102030405060708, N: 300}, syncproto.Dot{Replica: 2, N: 1})
@@ -38,13 +38,13 @@ func digests() []vectors.Digest {
 	add("vector", "A version vector in canonical form: the number of entries as a varint, then each in order of replica: 8 bytes of replica, n as a varint.", wire.AppendVV(nil, vv),
 		map[string]string{"0000000000000002": "1", "0102030405060708": "300"})
 	items := wire.NewItemsDigest()
-	items.Add(shipyard, vv)
+	items.Add(shipyard(), vv)
 	items.Add(recordID("villa inspection"), syncproto.VV{})
 	add("items", "SHA-256 over each item's record id and context in canonical form, in order. Here two items, the second with an empty context.", items.Sum(),
-		map[string]string{"record_1": shipyard.String(), "ctx_1": hex.EncodeToString(wire.AppendVV(nil, vv)), "record_2": recordID("villa inspection").String(), "ctx_2": "00"})
-	task, hq := syncproto.CompanionID(shipyard, syncproto.ClassTask), syncproto.CompanionID(shipyard, syncproto.ClassHQ)
-	add("companion-task", "The id of the companion record of class T: SHA-256(\"sambang-companion\" | record id | \"T\") as a UUIDv8.", task[:], map[string]string{"record": shipyard.String(), "class": "T"})
-	add("companion-hq", "The same for class H.", hq[:], map[string]string{"record": shipyard.String(), "class": "H"})
+		map[string]string{"record_1": shipyard().String(), "ctx_1": hex.EncodeToString(wire.AppendVV(nil, vv)), "record_2": recordID("villa inspection").String(), "ctx_2": "00"})
+	task, hq := syncproto.CompanionID(shipyard(), syncproto.ClassTask), syncproto.CompanionID(shipyard(), syncproto.ClassHQ)
+	add("companion-task", "The id of the companion record of class T: SHA-256(\"sambang-companion\" | record id | \"T\") as a UUIDv8.", task[:], map[string]string{"record": shipyard().String(), "class": "T"})
+	add("companion-hq", "The same for class H.", hq[:], map[string]string{"record": shipyard().String(), "class": "H"})
 	project := w.server.projectKey
 	var regency syncproto.RegionKey
 	for _, r := range []syncproto.Region{"35", "35.24", "35.24.14"} {
@@ -62,8 +62,8 @@ func digests() []vectors.Digest {
 	natural := syncproto.NaturalID(district, "foreigner", passport)
 	add("natural-id", "HMAC-SHA256 under the district's key over \"sambang-natural\", the kind and the parts, each with its length as uint32 before it, as a UUIDv8.", natural[:],
 		map[string]string{"district_key": hex.EncodeToString(district[:]), "kind": "foreigner", "part": passport})
-	item := syncproto.ItemKey(shipyard, passport)
-	out = append(out, vectors.Digest{Name: "item-key", Says: "HMAC-SHA256 under the record's id over \"sambang-item\", \"\" and the parts, likewise: 16 digits, as text.", In: map[string]string{"record": shipyard.String(), "part": passport}, Out: item})
+	item := syncproto.ItemKey(shipyard(), passport)
+	out = append(out, vectors.Digest{Name: "item-key", Says: "HMAC-SHA256 under the record's id over \"sambang-item\", \"\" and the parts, likewise: 16 digits, as text.", In: map[string]string{"record": shipyard().String(), "part": passport}, Out: item})
 	claim := &wire.Claim{Replica: uint64(replica), KeyNonce: a.keyNonce[:], N: 1, Head: head[:], ConfirmedHead: start[:]}
 	requestNonce, epoch := named(16, "a request"), w.server.epoch
 	signed := wire.ClaimBytes(a.id, requestNonce, epoch, []*wire.Claim{claim})
@@ -85,14 +85,14 @@ func states() []vectors.State {
 		check(err)
 		out = append(out, vectors.State{Name: name, Says: says, Record: *w.names.Delta(rec.Full()), Stamps: stamps, Entered: entered, Protobuf: hex.EncodeToString(b)})
 	}
-	r := w.server.rows[shipyard]
+	r := w.server.rows[shipyard()]
 	var stamps []uint64
 	for f := range r.record.Fields() {
 		stamps = append(stamps, r.stamps[f.Path])
 	}
 	add("on-the-server", "The record of the conflict, after it was resolved, with the sequence of each field's last change.", r.record, stamps, r.entered)
-	add("on-a-phone", "B's copy of it, which still has both values.", w.devices["B"].records[shipyard], nil, 0)
-	w.server.purge(shipyard, "retensi", w.now)
+	add("on-a-phone", "B's copy of it, which still has both values.", w.devices["B"].records[shipyard()], nil, 0)
+	w.server.purge(shipyard(), "retensi", w.now)
 	add("purged", "What is left of it after a purge: the floor, and the record's own fields.", r.record, nil, 0)
 	return out
 }

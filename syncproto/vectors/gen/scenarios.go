@@ -19,10 +19,11 @@ func scenarios() []func(*world) {
 	}
 }
 
-var shipyard = recordID("shipyard inspection")
+// shipyard is the record that most scenarios are about.
+func shipyard() syncproto.RecordID { return recordID("shipyard inspection") }
 
 func firstPush(w *world) {
-	w.devices["A"].write(start, shipyard,
+	w.devices["A"].write(start, shipyard(),
 		set(syncproto.PathKind, "inspection"), set(syncproto.PathScope, "35.24.14"),
 		set("findings", "Satu WNA di bengkel las; paspor asli diperlihatkan."), set("outcome", "finding"))
 	w.exchange("first-push", "A", "The first contact of a phone that has written one record offline. The epoch and the witness are empty; the server tells the "+
@@ -42,11 +43,11 @@ func idle(w *world) {
 // reconnect is a day in the field: both have edited.
 func reconnect(w *world) {
 	firstPull(w)
-	w.devices["B"].write(w.now+1000, shipyard, set("outcome", "no_finding"))
+	w.devices["B"].write(w.now+1000, shipyard(), set("outcome", "no_finding"))
 	w.exchange("edit", "B", "One field of a record that the server has: the delta names that path alone, and its base covers the others. A server that had seen less would ask for the full state.")
 	a := w.devices["A"]
-	a.write(w.now+2000, shipyard, set("findings", "Satu WNA di bengkel las."))
-	a.write(w.now+3000, shipyard, set("findings", "Satu WNA di bengkel las; paspor asli dicocokkan."))
+	a.write(w.now+2000, shipyard(), set("findings", "Satu WNA di bengkel las."))
+	a.write(w.now+3000, shipyard(), set("findings", "Satu WNA di bengkel las; paspor asli dicocokkan."))
 	a.write(w.now+4000, recordID("villa inspection"), set(syncproto.PathKind, "inspection"), set(syncproto.PathScope, "35.24.14"),
 		set("site", map[string]any{"name": "Vila Rekaan", "lat": -6.87905, "lon": 112.4131}))
 	w.exchange("reconnect", "A", "Up: an edit, a new record, and in the history write 5, which write 6 replaced before the server saw it; so the chain has no gap and the "+
@@ -55,16 +56,16 @@ func reconnect(w *world) {
 
 func conflict(w *world) {
 	reconnect(w)
-	w.devices["B"].write(w.now+1000, shipyard, set("findings", "Dua WNA di bengkel las."))
+	w.devices["B"].write(w.now+1000, shipyard(), set("findings", "Dua WNA di bengkel las."))
 	w.exchange("conflict", "B", "B edits a field that A has edited too; neither knew. The push is applied and both values stand: the reply brings A's value. B's own "+
 		"sibling comes without its value, because B has it.")
-	w.devices["A"].write(w.now+2000, shipyard, syncproto.Write{Path: syncproto.PathDel, Value: syncproto.Deletion{
-		Deleted: true, Seen: w.devices["A"].records[shipyard].Context(),
+	w.devices["A"].write(w.now+2000, shipyard(), syncproto.Write{Path: syncproto.PathDel, Value: syncproto.Deletion{
+		Deleted: true, Seen: w.devices["A"].records[shipyard()].Context(),
 	}.Value()})
 	w.exchange("delete-against-edit", "A", "A deletes the record without knowing B's edit. The tombstone says what A had seen, so B's edit is recognised as one that A did not "+
 		"know: it survives, and the deletion is shown as a conflict.")
 	a := w.devices["A"]
-	a.write(w.now+2000, shipyard, syncproto.Write{Path: syncproto.PathDel, Value: syncproto.Deletion{Seen: a.records[shipyard].Context()}.Value()},
+	a.write(w.now+2000, shipyard(), syncproto.Write{Path: syncproto.PathDel, Value: syncproto.Deletion{Seen: a.records[shipyard()].Context()}.Value()},
 		set("findings", "Dua WNA di bengkel las; satu paspor dicocokkan."))
 	w.exchange("resolve", "A", "A person decides: the record is kept, and one text replaces both values, because the writer had seen both.")
 }
@@ -84,7 +85,7 @@ func left(w *world) {
 
 func hidden(w *world) {
 	firstPush(w)
-	w.devices["B"].write(w.now+1000, recordID("restricted"), set(syncproto.PathKind, "inspection"), set(syncproto.PathOf, shipyard.String()),
+	w.devices["B"].write(w.now+1000, recordID("restricted"), set(syncproto.PathKind, "inspection"), set(syncproto.PathOf, shipyard().String()),
 		set(syncproto.PathScope, "35.24.14/T"), set("narrative", "Hanya untuk petugas yang bertugas."))
 	w.exchange("write-only", "B", "Fields of a stricter class are a record of their own. B may write in the region, but not read class T: applied, receipted, hidden. B evicts it.")
 }
@@ -143,8 +144,8 @@ func rechain(open *wire.Open, batches []*wire.Batch, head syncproto.Digest) {
 
 func purged(w *world) {
 	firstPush(w)
-	w.action(vectors.Action{Name: "purge", Says: "Headquarters erases the record for ever.", Do: "purge", Record: shipyard.String(), Reason: "retensi"})
-	w.devices["A"].write(w.now+1000, shipyard, set("outcome", "no_finding"))
+	w.action(vectors.Action{Name: "purge", Says: "Headquarters erases the record for ever.", Do: "purge", Record: shipyard().String(), Reason: "retensi"})
+	w.devices["A"].write(w.now+1000, shipyard(), set("outcome", "no_finding"))
 	w.exchange("purged", "A", "Nothing revives what was purged. The content is refused, the write stays a link of the chain, and the device evicts its copy, whatever its "+
 		"context. The feed brings what is left of the record, whole, so that a device without a copy can take it in.")
 }
@@ -164,7 +165,7 @@ func chain(w *world) {
 func epoch(w *world) {
 	firstPush(w)
 	w.action(vectors.Action{Name: "restored", Says: "The operator restores the server from a backup and begins a new epoch.", Do: "epoch"})
-	w.devices["A"].write(w.now+1000, shipyard, set("outcome", "no_finding"))
+	w.devices["A"].write(w.now+1000, shipyard(), set("outcome", "no_finding"))
 	w.exchange("epoch-change", "A", "The device names an epoch that is over: nothing is applied. It adopts the new one, forgets cursors and acknowledgements, and sends again "+
 		"all that it holds, other people's records too.")
 }
@@ -173,17 +174,17 @@ func repair(w *world) {
 	firstPush(w)
 	a := w.devices["A"]
 	// Wrong: evicted, made again, and written without the own-high guard.
-	fresh := syncproto.NewRecord(shipyard)
-	a.records[shipyard] = fresh
-	a.acked[shipyard] = syncproto.VV{}
-	a.write(w.now+1000, shipyard, set(syncproto.PathKind, "inspection"), set(syncproto.PathScope, "35.24.14"), set("narrative", "Ditulis pada salinan kosong."))
+	fresh := syncproto.NewRecord(shipyard())
+	a.records[shipyard()] = fresh
+	a.acked[shipyard()] = syncproto.VV{}
+	a.write(w.now+1000, shipyard(), set(syncproto.PathKind, "inspection"), set(syncproto.PathScope, "35.24.14"), set("narrative", "Ditulis pada salinan kosong."))
 	w.exchange("tripwire", "A", "A device with a mistake in it writes on a copy that lacks its own earlier writes. No honest history explains the two states: nothing is applied.")
 	w.exchange("absorb", "A", "Sent again with the repair flag: each value that the server does not show is put beside what it does, under a dot of the server, and nothing is removed. The device takes the server's state in place of its own.")
 }
 
 func unknown(w *world) {
 	firstPush(w)
-	w.devices["A"].write(w.now+1000, shipyard, set("outcome", "no_finding"))
+	w.devices["A"].write(w.now+1000, shipyard(), set("outcome", "no_finding"))
 	w.exchange("unknown-fields", "A", "From a later version: a sibling says more than this version knows, and so do the messages around it. What belongs to the sibling is kept with "+
 		"it and sent on. The JSON form can't show it.",
 		func(open *wire.Open, batches []*wire.Batch) {
