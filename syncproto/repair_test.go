@@ -115,6 +115,27 @@ func TestDishonestStatesTrip(t *testing.T) {
 	if _, err := syncproto.Apply(server.r, empty); !errors.Is(err, syncproto.CodeTripwire) {
 		t.Errorf("a register emptied without a write: %v", err)
 	}
+	// Two replicas that have seen the same show different siblings: whichever
+	// of them joins the other would lose one.
+	both, one := newPhone(t, 3), newPhone(t, 4)
+	both.write(day, "a", 1)
+	one.write(day, "a", 2)
+	both.pull(one)
+	f, _ := both.r.Field("a")
+	less, err := syncproto.NewDelta(both.r.ID(), syncproto.VV{}, both.r.Context(), syncproto.VV{}, []syncproto.Field{{Path: "a", Siblings: f.Siblings[:1]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syncproto.Apply(both.r, less); !errors.Is(err, syncproto.CodeTripwire) {
+		t.Errorf("a sibling that vanishes here: %v", err)
+	}
+	c, err := syncproto.Apply(syncproto.NewRecord(both.r.ID()), less)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := syncproto.Apply(c.Record, both.r.Full()); !errors.Is(err, syncproto.CodeTripwire) {
+		t.Errorf("a sibling that vanished there: %v", err)
+	}
 }
 
 func TestAHoleIsNotWrittenOn(t *testing.T) {
