@@ -7,12 +7,13 @@
 //   - An Update that returned nil is on the disk, whole. One that returned an error changed nothing, except with ErrUnknown:
 //     then the store is closed and the next Open finds out. A View sees only what is on the disk already.
 //   - A value that is returned is the value that was put under that bucket and key in this store. Damage is ErrDamaged, never
-//     another value, and costs only the damaged row. (A damaged *key* or page header can make rows look absent: bbolt has
-//     no checksum on them. DB.Check finds such rows. A damaged meta page undoes the last Update, whole: the mark is ahead then.)
+//     another value, and costs only the damaged row. What stays possible: a row whose damaged *key* is still in order looks
+//     absent (DB.Check finds it), and a damaged meta page undoes the last Update, whole (the mark is ahead then).
 //   - No handle is used after a commit failed on it. bbolt reuses pages that the last durable state still needs if a program
 //     goes on after a failed fdatasync, so the store is closed, fenced and reopened (RELIABILITY, decision 2).
-//   - A truncated, foreign or damaged file is an error from Open, not a SIGBUS: the file's structure is read with plain reads
-//     before bbolt maps it, and a fault that still happens inside bbolt becomes an ErrDamaged.
+//   - A truncated, foreign or damaged file is an error from Open, not the death of the process: the file's structure is read with
+//     plain reads before bbolt maps it, and a fault that still happens inside bbolt becomes an ErrDamaged. bbolt never writes
+//     to a file whose structure is damaged; Options.ReadOnly reads what is left.
 //   - Open refuses without changing a byte of what it refuses.
 //   - Values in sealed buckets leave memory only as XChaCha20-Poly1305 ciphertext. Keys are readable in the file, so they hold
 //     random ids, counters, and IndexKey digests, never personal data. Sizes, counts and times of writes stay visible.
