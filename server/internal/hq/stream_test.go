@@ -376,7 +376,9 @@ func TestACursorDiesWithARollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
-		os.Remove(w.Path + suffix)
+		if err := os.Remove(w.Path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(w.Path, b, 0o600); err != nil {
 		t.Fatal(err)

@@ -276,13 +276,6 @@ func pattern(path string) string {
 	return strings.Join(parts, "/")
 }
 
-func (d *desk) want(a got, code syncproto.Code) {
-	d.t.Helper()
-	if a.code != code || code != "" && a.status != httpapi.StatusOf(code) || code == "" && a.status >= 300 {
-		d.t.Errorf("status %d, code %q, want %q: %.300s", a.status, a.code, code, a.body)
-	}
-}
-
 func decode[T any](t *testing.T, a got) (v T) {
 	t.Helper()
 	if err := json.Unmarshal(a.body, &v); err != nil {
