@@ -87,6 +87,20 @@ func TestNothingRevivesWhatWasPurged(t *testing.T) {
 	}
 }
 
+// TestAFloorAloneIsAChange: what must be stored is never called unchanged.
+func TestAFloorAloneIsAChange(t *testing.T) {
+	a := newPhone(t, 1)
+	a.write(day, syncproto.PathKind, "inspection")
+	d, err := syncproto.NewDelta(a.r.ID(), syncproto.VV{}, a.r.Context(), a.r.Context(), slices.Collect(a.r.Fields()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := syncproto.Apply(a.r, d)
+	if err != nil || !c.Changed || !c.Record.IsPurged() || len(c.Paths) > 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestDishonestStatesTrip(t *testing.T) {
 	// A restored phone mints a dot that it has given to another write before.
 	a := newPhone(t, 1)
