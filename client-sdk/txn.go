@@ -222,7 +222,10 @@ func (t *txn) put(w *row, before row) error {
 func (t *txn) inJournal(p place) bool {
 	for i := range t.st.incarnations {
 		if in := &t.st.incarnations[i]; in.Generation == p.generation {
-			return p.n > max(in.Scanned, t.scanned[in.ID])
+			// A restored file learns from the server of writes under its own
+			// retired id that its journal has never seen.
+			end, _ := t.st.end(in)
+			return p.n <= end && p.n > max(in.Scanned, t.scanned[in.ID])
 		}
 	}
 	return false
