@@ -51,6 +51,8 @@ var found = []struct {
 	{4, 200, "the journal of absorbed writes could not be read"},
 	{3, 200, "the count of records put aside drifted"},
 	{5, 200, "the same, on several phones"},
+	{1005, 150, "what a restored phone learned of its own retired id was never pushed again"},
+	{1028, 150, "a purge that comes back after a rollback, over new contents"},
 	{112, 150, "resolving a home took a companion out of its class"},
 }
 
