@@ -15,8 +15,8 @@ type Config struct {
 	Profile Profile
 	// Dir is an empty folder for the files of the run, best in memory.
 	Dir string
-	// Skip leaves steps out, to shrink a failing schedule.
-	Skip map[int]bool
+	// Without leaves steps out, to shrink a failing schedule.
+	Without map[int]bool
 	// Trace keeps the lines of the trace.
 	Trace    bool
 	Sabotage Sabotage
@@ -72,7 +72,7 @@ func Run(cfg Config) (res Result) {
 		if w.failed() {
 			return res
 		}
-		if cfg.Skip[n] {
+		if cfg.Without[n] {
 			continue
 		}
 		res.Steps++

@@ -14,7 +14,7 @@ func Shrink(cfg Config, run func(Config) Result, tries int) ([]int, *Failure) {
 	cfg.Steps = min(cfg.Steps, failure.Step+1)
 	var steps []int
 	for n := range cfg.Steps {
-		if !cfg.Skip[n] {
+		if !cfg.Without[n] {
 			steps = append(steps, n)
 		}
 	}
@@ -22,9 +22,9 @@ func Shrink(cfg Config, run func(Config) Result, tries int) ([]int, *Failure) {
 		for at := 0; at < len(steps) && tries > 0; tries-- {
 			fewer := slices.Delete(slices.Clone(steps), at, min(len(steps), at+size))
 			without := cfg
-			without.Skip = make(map[int]bool, cfg.Steps)
+			without.Without = make(map[int]bool, cfg.Steps)
 			for n := range cfg.Steps {
-				without.Skip[n] = !slices.Contains(fewer, n)
+				without.Without[n] = !slices.Contains(fewer, n)
 			}
 			if res := run(without); res.Failure != nil {
 				steps, failure = fewer, res.Failure

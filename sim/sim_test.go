@@ -135,9 +135,9 @@ func explain(t *testing.T, cfg sim.Config, failure *sim.Failure) {
 		return
 	}
 	t.Logf("seed %d, shrunk to the steps %v: %v", cfg.Seed, kept, last)
-	cfg.Trace, cfg.Steps, cfg.Skip = true, min(cfg.Steps, last.Step+1), map[int]bool{}
+	cfg.Trace, cfg.Steps, cfg.Without = true, min(cfg.Steps, last.Step+1), map[int]bool{}
 	for n := range cfg.Steps {
-		cfg.Skip[n] = !slices.Contains(kept, n)
+		cfg.Without[n] = !slices.Contains(kept, n)
 	}
 	about := last.Record
 	if *trace {
