@@ -25,7 +25,7 @@ func openConflicts(ctx context.Context, e env) (table.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := fill(ctx, sub(e.dir, "E"), false, set.Inspections[:len(set.Conflicts)])
+	f, err := fill(ctx, e, sub(e.dir, "E"), false, set.Inspections[:len(set.Conflicts)])
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,8 @@ type env struct {
 	set func() (*workload.Set, error)
 	// dir outlives the runs: for what a scenario keeps between them.
 	dir string
+	// profile is where the server's process writes its CPU profiles, "" for none.
+	profile string
 }
 
 // scenarios are in the order in which they run.
@@ -76,7 +78,7 @@ func scenarios() []scenario {
 
 type flags struct {
 	scenario, dir, write, verify string
-	serve, certs                 string // the server's process, see serve.go
+	serve, certs, profile        string // the first two for the server's process, see serve.go
 	runs                         int
 	markdown, list               bool
 	workload                     workload.Options
@@ -93,6 +95,7 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 	fs.StringVar(&f.write, "write", "", "write the workload's files into `directory` and verify them")
 	fs.StringVar(&f.verify, "verify", "", "compare the workload's files in `directory`")
 	fs.IntVar(&f.workload.Records, "n", workload.DefaultRecords, "records of the workload")
+	fs.StringVar(&f.profile, "profile", "", "write CPU profiles of both sides into `directory`, to see where the time goes")
 	fs.StringVar(&f.serve, "serve", "", "for the bench itself: serve this `directory`")
 	fs.StringVar(&f.certs, "certs", "", "for the bench itself: with the certificate in this `directory`")
 	seed := fs.Uint("seed", workload.DefaultSeed, "seed of the workload, above 0")
@@ -120,6 +123,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	stop, err := profileTo(f.profile, f.serve != "")
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if f.serve != "" {
 		cert, key := "", ""
 		if f.certs != "" {
@@ -202,7 +210,7 @@ func measure(ctx context.Context, f flags, chosen []scenario, set func() (*workl
 	var t table.Table
 	var failed error
 	for _, s := range chosen {
-		if failed = one(ctx, f, s, &t, env{set: set, dir: scratch}, stderr); failed != nil {
+		if failed = one(ctx, f, s, &t, env{set: set, dir: scratch, profile: f.profile}, stderr); failed != nil {
 			break
 		}
 	}

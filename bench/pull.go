@@ -30,7 +30,7 @@ func openFirstPull(ctx context.Context, e env) (table.Scenario, error) {
 		id := r.UUID()
 		c.pairs = append(c.pairs, floor.KV{Key: id[:], Value: append(r.JSON[:len(r.JSON):len(r.JSON)], make([]byte, rowOverhead)...)})
 	}
-	c.full, err = fill(ctx, sub(e.dir, "C"), false, set.Inspections)
+	c.full, err = fill(ctx, e, sub(e.dir, "C"), false, set.Inspections)
 	return c, err
 }
 
@@ -90,7 +90,7 @@ func openIdle(ctx context.Context, e env) (table.Scenario, error) {
 	for r := range workload.Records(idleRecords, workload.DefaultSeed) {
 		records = append(records, r)
 	}
-	f, err := fill(ctx, sub(e.dir, "idle"), false, records)
+	f, err := fill(ctx, e, sub(e.dir, "idle"), false, records)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	sambang "github.com/sambang-id/sambang/client-sdk"
+
 	"github.com/sambang-id/sambang/bench/internal/floor"
 	"github.com/sambang-id/sambang/bench/internal/table"
 	"github.com/sambang-id/sambang/bench/internal/usage"
@@ -19,10 +21,11 @@ var storeTables = []string{"records", "changes"}
 
 // firstPush is scenario B with one phone that holds everything, and F with twenty that push at once.
 type firstPush struct {
+	env     env
 	dir     string
 	phones  int
 	records int
-	n       int // runs so far
+	options []sambang.SyncOption
 }
 
 func openFirstPush(ctx context.Context, e env) (table.Scenario, error) {
@@ -41,9 +44,11 @@ func openPush(_ context.Context, e env, name string, phones int) (table.Scenario
 	if err != nil {
 		return nil, err
 	}
-	f := &firstPush{dir: sub(e.dir, name), phones: phones, records: len(set.Inspections)}
+	f := &firstPush{env: e, dir: sub(e.dir, name), phones: phones, records: len(set.Inspections)}
 	each := len(set.Inspections)
 	if phones > 1 {
+		// Each would otherwise pull what the nineteen others push.
+		f.options = []sambang.SyncOption{sambang.PushOnly()}
 		each = min(manyEach, len(set.Inspections)/phones)
 		f.records = each * phones
 	}
@@ -56,7 +61,7 @@ func openPush(_ context.Context, e env, name string, phones int) (table.Scenario
 }
 
 func (f *firstPush) Run(ctx context.Context, dir string) (_ []table.Figure, err error) {
-	s, err := newSite(ctx, dir, false)
+	s, err := newSite(ctx, f.env, dir, false)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +81,7 @@ func (f *firstPush) Run(ctx context.Context, dir string) (_ []table.Figure, err 
 		}
 		defer p.Close()
 		syncs[i] = func() (int, error) {
-			rep, err := p.Sync(ctx)
+			rep, err := p.Sync(ctx, f.options...)
 			if err == nil && rep.Waiting > 0 {
 				err = fmt.Errorf("%d records still wait", rep.Waiting)
 			}
@@ -160,14 +165,14 @@ type full struct {
 }
 
 // fill makes a server's folder with records pushed by one phone, and leaves the server running.
-func fill(ctx context.Context, dir string, secure bool, records []workload.Record) (*full, error) {
+func fill(ctx context.Context, e env, dir string, secure bool, records []workload.Record) (*full, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := written(sub(dir, "author"), records); err != nil {
 		return nil, err
 	}
-	s, err := newSite(ctx, dir, secure)
+	s, err := newSite(ctx, e, dir, secure)
 	if err != nil {
 		return nil, err
 	}

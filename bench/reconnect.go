@@ -26,7 +26,7 @@ func openReconnects(ctx context.Context, e env) (table.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := fill(ctx, sub(e.dir, "D"), true, set.Inspections)
+	f, err := fill(ctx, e, sub(e.dir, "D"), true, set.Inspections)
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,13 @@ type site struct {
 	began usage.Usage
 	tls   bool
 	certs string // folder of cert.pem and key.pem
+
+	profile string // see env
 }
 
 // newSite opens the link. With secure the server speaks TLS with a certificate made here.
-func newSite(ctx context.Context, dir string, secure bool) (*site, error) {
-	s := &site{tls: secure, certs: dir}
+func newSite(ctx context.Context, e env, dir string, secure bool) (*site, error) {
+	s := &site{tls: secure, certs: dir, profile: e.profile}
 	s.target.Store("")
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,6 +72,9 @@ func (s *site) start(ctx context.Context, data string) error {
 	args := []string{"-serve", data}
 	if s.tls {
 		args = append(args, "-certs", s.certs)
+	}
+	if s.profile != "" {
+		args = append(args, "-profile", s.profile)
 	}
 	s.cmd = exec.CommandContext(ctx, self, args...) //nolint:gosec // this very program
 	s.cmd.Stderr = os.Stderr

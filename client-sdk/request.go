@@ -53,7 +53,7 @@ func (q *request) at(batch, item uint32) (sentItem, bool) {
 // compressed, so that no transaction is open while it travels and it can be
 // sent again as it is. fill says to send the steps of writes that the server
 // lacks although nothing waits.
-func (r *Replica) build(maxBatches int, fill bool) (*request, error) {
+func (r *Replica) build(maxBatches int, fill, pull bool) (*request, error) {
 	q := &request{digest: wire.NewItemsDigest()}
 	if _, err := io.ReadFull(r.opts.Rand, q.nonce[:]); err != nil {
 		return nil, fmt.Errorf("draw a nonce: %w", err)
@@ -64,7 +64,7 @@ func (r *Replica) build(maxBatches int, fill bool) (*request, error) {
 		if err != nil {
 			return err
 		}
-		b := builder{r: r, tx: tx, st: &st, q: q, out: out}
+		b := builder{r: r, tx: tx, st: &st, q: q, out: out, pull: pull}
 		if err := b.open(maxBatches); err != nil {
 			return err
 		}
@@ -83,6 +83,8 @@ type builder struct {
 	st  *state
 	q   *request
 	out *bodyBuilder
+	// pull is false if the server shall send no entries.
+	pull bool
 }
 
 // open writes the Open frame.
@@ -91,8 +93,11 @@ func (b *builder) open(maxBatches int) error {
 	q.epoch = st.link.Epoch
 	o := &wire.Open{
 		Version: wire.Version, Nonce: q.nonce[:], Epoch: q.epoch, GrantsVersion: st.link.GrantsVersion,
-		MaxEntries: uint32(b.r.opts.PullEntries), App: b.r.opts.App, //nolint:gosec // an option of some thousands
+		App:     b.r.opts.App,
 		Waiting: st.counts.Waiting - min(st.counts.Waiting, uint64(maxBatches*b.r.opts.PushItems)), //nolint:gosec // an option
+	}
+	if b.pull {
+		o.MaxEntries = uint32(b.r.opts.PullEntries) //nolint:gosec // an option of some thousands
 	}
 	if st.link.WitnessN > 0 {
 		o.Witness = &wire.Witness{N: st.link.WitnessN, Stamp: st.link.WitnessStamp}
@@ -115,9 +120,11 @@ func (b *builder) open(maxBatches int) error {
 		c := reader{b: e.Value}
 		o.Cursors = append(o.Cursors, &wire.Cursor{Scope: string(e.Key), Seq: c.uint64()})
 	}
-	var err error
-	if q.refetch, err = dueRefetch(b.tx, st, b.r.nowMillis(st)); err != nil {
-		return err
+	if b.pull {
+		var err error
+		if q.refetch, err = dueRefetch(b.tx, st, b.r.nowMillis(st)); err != nil {
+			return err
+		}
 	}
 	for i := range q.refetch {
 		o.Refetch = append(o.Refetch, q.refetch[i][:])

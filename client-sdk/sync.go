@@ -16,6 +16,13 @@ type SyncOption func(*syncOptions)
 type syncOptions struct {
 	progress func(Progress)
 	report   func(Report, error)
+	pushOnly bool
+}
+
+// PushOnly makes a [Replica.Sync] that sends what waits and asks for nothing,
+// for a link that may die any moment.
+func PushOnly() SyncOption {
+	return func(o *syncOptions) { o.pushOnly = true }
 }
 
 // WithProgress tells fn how far the sync is, in the goroutine of the sync: it
@@ -56,7 +63,7 @@ func (r *Replica) Sync(ctx context.Context, opts ...SyncOption) (Report, error) 
 	defer r.online.syncing.Store(false)
 
 	start := r.opts.Clock()
-	s := &session{r: r, now: Progress{ToPush: r.Counts().Waiting}}
+	s := &session{r: r, pull: !o.pushOnly, now: Progress{ToPush: r.Counts().Waiting}}
 	s.progress = progress{now: &s.now, tell: o.progress}
 	err := s.run(ctx)
 	s.rep.BytesUp, s.rep.BytesDown = s.now.BytesUp, s.now.BytesDown
@@ -72,6 +79,7 @@ type session struct {
 	rep Report
 	now Progress
 	progress
+	pull bool
 }
 
 // maxRestarts bounds the exchanges that end in a repair instead of an answer:
@@ -92,7 +100,7 @@ func (s *session) run(ctx context.Context) error {
 		if err := r.repairs(); err != nil {
 			return err
 		}
-		q, err := r.build(r.batches, fill)
+		q, err := r.build(r.batches, fill, s.pull)
 		if err != nil {
 			return err
 		}

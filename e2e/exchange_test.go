@@ -55,6 +55,24 @@ func TestAnIdleSyncIsOneSmallRequestAndWritesNothing(t *testing.T) {
 	t.Logf("idle sync: %d bytes", w.link.bytes)
 }
 
+func TestAPushAloneBringsNothingAndNothingComesBackLater(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.phone("budi"), w.phone("sari")
+	theirs := w.create(b, sambang.Fields{"name": "from b"})
+	w.sync(a)
+	mine := w.create(a, sambang.Fields{"name": "from a"})
+	rep, err := a.Sync(t.Context(), sambang.PushOnly())
+	if err != nil || rep.Pulled != 0 || rep.Waiting != 0 {
+		t.Fatalf("push alone: %+v, %v", rep, err)
+	}
+	w.wantCustody(a, mine, sambang.CustodyHeld)
+	w.sync(b)
+	if rep := w.sync(a); rep.Pulled != 1 {
+		t.Errorf("the next sync brings %d entries, want b's record alone", rep.Pulled)
+	}
+	w.wantField(a, theirs, "name", "from b")
+}
+
 func TestConcurrentEditsOfOneFieldAreAConflictWithBothValues(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.phone("budi"), w.phone("sari")

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
@@ -16,10 +17,17 @@ type merging struct {
 
 	rows    map[syncproto.RecordID]*current
 	seq     uint64
-	put     []store.Row
-	changes []store.Change
+	changes []accepting
 	inbox   []store.Quarantined
 	plain   bool // all changes so far left the server with just what was sent
+}
+
+// accepting is one change that the step takes in.
+type accepting struct {
+	seq      uint64
+	id       syncproto.RecordID
+	delta    syncproto.Delta
+	absorbed []wire.PastWrite
 }
 
 // current is a record as the step sees it: as stored, or as merged before in
@@ -143,7 +151,8 @@ func (m *merging) one(it *item) (syncproto.Scope, error) {
 		}
 		return home, nil
 	}
-	return "", m.store(cur, merged, it, it.delta)
+	m.store(cur, merged, it, it.delta)
+	return "", nil
 }
 
 // merge joins an item into a record. verdict is the code of an item that is to
@@ -294,9 +303,7 @@ func (m *merging) absorb(it *item, cur *current) error {
 				change.Paths = append(change.Paths, x.Path)
 			}
 		}
-		if err := m.store(cur, change, it, rec.Delta(cur.record.Context()), taken.history(m.scope, it.delta)...); err != nil {
-			return err
-		}
+		m.store(cur, change, it, rec.Delta(cur.record.Context()), taken.history(m.scope, it.delta)...)
 	}
 	it.result, it.ctx = wire.Result_RESULT_ABSORBED, rec.Context()
 	it.steps = m.push.ownSteps(it.delta)
@@ -316,12 +323,8 @@ func (p *push) applied(it *item, rec syncproto.Record) {
 }
 
 // store gives a merged record the next sequence of the scope.
-func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted syncproto.Delta, absorbed ...wire.PastWrite) error {
+func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted syncproto.Delta, absorbed ...wire.PastWrite) {
 	p := m.push
-	ops, err := wire.EncodeChange(accepted, absorbed...)
-	if err != nil {
-		return err
-	}
 	m.seq++
 	cur.record, cur.dirty = c.Record, true
 	for _, path := range c.Paths {
@@ -337,12 +340,11 @@ func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted syn
 	}
 	cur.row.Scope, cur.row.ID, cur.row.Seq, cur.row.Entered, cur.row.UpdatedAt = m.scope, c.Record.ID(), m.seq, cur.entered, p.now
 	m.rows[c.Record.ID()] = cur
-	m.changes = append(m.changes, p.change(m.scope, m.seq, c.Record.ID(), ops))
+	m.changes = append(m.changes, accepting{m.seq, c.Record.ID(), accepted, absorbed})
 	p.applied(it, c.Record)
 	if !c.Record.Context().LessEq(it.delta.Context()) || p.anySuspect(c.Record, it.delta.Context()) {
 		m.plain = false
 	}
-	return nil
 }
 
 // anySuspect reports whether the server flagged something that the device
@@ -358,23 +360,38 @@ func (p *push) anySuspect(rec syncproto.Record, sent syncproto.VV) bool {
 	return false
 }
 
-// flush writes what the step merged.
+// flush writes what the step merged. Encoding is half of the work and needs
+// no database, so it uses all processors.
 func (m *merging) flush() error {
+	var dirty []*current
 	for _, cur := range m.rows {
-		if !cur.dirty {
-			continue
+		if cur.dirty {
+			dirty = append(dirty, cur)
 		}
-		if err := m.push.e.fill(cur); err != nil {
-			return err
-		}
-		m.put = append(m.put, cur.row)
 	}
-	slices.SortFunc(m.put, func(a, b store.Row) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // within one step
-	if len(m.put) > 0 {
-		if err := m.tx.Put(m.scope, m.put); err != nil {
+	slices.SortFunc(dirty, func(a, b *current) int { return cmp.Compare(a.row.Seq, b.row.Seq) })
+	changes := make([]store.Change, len(m.changes))
+	err := parallel(len(dirty)+len(changes), func(i int) error {
+		if i < len(dirty) {
+			return m.push.e.fill(dirty[i])
+		}
+		c := m.changes[i-len(dirty)]
+		ops, err := wire.EncodeChange(c.delta, c.absorbed...)
+		changes[i-len(dirty)] = m.push.change(m.scope, c.seq, c.id, ops)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(dirty) > 0 {
+		rows := make([]store.Row, len(dirty))
+		for i, cur := range dirty {
+			rows[i] = cur.row
+		}
+		if err := m.tx.Put(m.scope, rows); err != nil {
 			return err
 		}
-		if err := m.tx.Append(m.scope, m.changes); err != nil {
+		if err := m.tx.Append(m.scope, changes); err != nil {
 			return err
 		}
 	}

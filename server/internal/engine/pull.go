@@ -41,12 +41,19 @@ type pull struct {
 // exchange's witness.
 func (p *pull) plan(r store.HeadReader, own map[syncproto.Scope]ownRun) (bool, error) {
 	p.windows, p.skipped = nil, nil
-	if p.open.GetMaxEntries() == 0 {
-		return false, nil
-	}
 	cursors := make(map[syncproto.Scope]uint64, len(p.open.GetCursors()))
 	for _, c := range p.open.GetCursors() {
 		cursors[syncproto.Scope(c.GetScope())] = c.GetSeq()
+	}
+	if p.open.GetMaxEntries() == 0 {
+		// Nothing is wanted, but what it has just pushed need not come back later.
+		for scope, o := range own {
+			if after := cursors[scope]; after >= o.From && after < o.To && p.dev.Grants.MayRead(scope, p.now) {
+				p.skipped = append(p.skipped, window{scope, after, o.To, o.To})
+			}
+		}
+		slices.SortFunc(p.skipped, func(a, b window) int { return cmp.Compare(a.scope, b.scope) })
+		return len(p.skipped) > 0, nil
 	}
 	seen := map[syncproto.Scope]bool{}
 	for _, g := range p.dev.Grants {
