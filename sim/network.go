@@ -389,8 +389,8 @@ func (w *world) judgeFeed(name, device string, ex *exchange) {
 // them all.
 func (w *world) homeBy(d syncproto.Delta) syncproto.Scope {
 	for x := range d.Context().All() {
-		if w.authors[x.Replica] == nil {
-			return "" // the server moves companions, and is seen to at the next audit
+		if w.authors[x.Replica] == nil || w.oracle.byDot[x] == nil {
+			return "" // the server moves companions, and phones write again after a fork: seen later
 		}
 	}
 	var last []*event
