@@ -128,9 +128,7 @@ func (h *hostile) attack() {
 			open.Refetch = append(open.Refetch, id[:])
 		}
 	case 9: // takes a companion of the stricter class into a district's open scope
-		if id = h.companion(id); id.IsZero() {
-			return
-		}
+		id = syncproto.CompanionID(id, syncproto.ClassTask)
 		next, m, mints, _, err = before.Write(syncproto.NewRecord(id), 0, w.now+500_000,
 			syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14")},
 			syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue(kindName)})
@@ -174,21 +172,6 @@ func (h *hostile) attack() {
 }
 
 const kindName = kind
-
-// companion returns the record's companion if the server has it. One that it
-// does not have yet can be taken first, and nobody can tell: an id does not say
-// what it is the companion of.
-func (h *hostile) companion(id syncproto.RecordID) syncproto.RecordID {
-	states, err := h.w.auditor.pull()
-	if !h.w.must("pull as auditor", err) {
-		return syncproto.RecordID{}
-	}
-	id = syncproto.CompanionID(id, syncproto.ClassTask)
-	if s, ok := states[id]; !ok || s.IsPurged() {
-		return syncproto.RecordID{}
-	}
-	return id
-}
 
 // writes of an ordinary change.
 func (h *hostile) writes(rec syncproto.Record, v syncproto.Value) []syncproto.Write {

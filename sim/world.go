@@ -124,6 +124,7 @@ func (w *world) must(what string, err error) bool {
 
 func recordID(n int) syncproto.RecordID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "sim record %d", n))
+	sum[6] = sum[6]&0x0f | 0x40 // no UUIDv8: those are derived
 	return syncproto.RecordID(sum[:16])
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -32,21 +33,38 @@ func ParseRecordID(s string) (RecordID, error) {
 
 // CompanionID returns the id of the record that holds those fields of record
 // id that only class may hold on a phone (SPEC 9: the record is the atom of
-// access, so a stricter class is a record of its own).
+// access, so a stricter class is a record of its own). The id shows its class:
+// see [RecordID.CompanionClass].
 func CompanionID(id RecordID, class Class) RecordID {
 	h := sha256.New()
 	h.Write([]byte("sambang-companion"))
 	h.Write(id[:])
 	h.Write([]byte(class))
-	return uuid8(h.Sum(nil))
+	return uuid8(h.Sum(nil), byte(strings.Index(companionClasses, string(class))+1))
 }
 
-// uuid8 makes a UUID of version 8 (RFC 9562) of the first 16 bytes of sum.
-func uuid8(sum []byte) RecordID {
+// companionClasses are the classes by the mark that a companion's id carries,
+// from 1 on.
+const companionClasses = "DTH"
+
+// CompanionClass returns the class that a companion's id shows. A companion
+// lives in a scope of that class and in no other: whoever could make it first
+// in a wider one would be sent what others write into it later.
+func (id RecordID) CompanionClass() (Class, bool) {
+	mark := int(id[8] & 0x3f)
+	if id[6]>>4 != 8 || mark < 1 || mark > len(companionClasses) {
+		return "", false
+	}
+	return Class(companionClasses[mark-1 : mark]), true
+}
+
+// uuid8 makes a UUID of version 8 (RFC 9562) of the first 16 bytes of sum. The
+// six bits behind the variant hold the mark: 0 for natural keys.
+func uuid8(sum []byte, mark byte) RecordID {
 	var id RecordID
 	copy(id[:], sum)
 	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
+	id[8] = mark&0x3f | 0x80
 	return id
 }
 

@@ -82,7 +82,7 @@ func regionStep(parent []byte, region string) (RegionKey, error) {
 // they make two, which only the server may link. Normalize the parts first,
 // see [PassportKey]; a corrected number does not change the id (SPEC 6.15).
 func NaturalID(district RegionKey, kind string, parts ...string) RecordID {
-	return uuid8(macParts(district[:], "sambang-natural", kind, parts))
+	return uuid8(macParts(district[:], "sambang-natural", kind, parts), 0)
 }
 
 // ItemKey returns the key of the list item that parts name in a record: 16

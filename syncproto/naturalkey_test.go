@@ -56,10 +56,10 @@ func TestRegionKeysDeriveDownwards(t *testing.T) {
 func TestNaturalKeysAreStable(t *testing.T) {
 	k := regionKey(t, "35.24.14")
 	id := syncproto.NaturalID(k, "foreigner", syncproto.PassportKey("CHN", "ZX0104778"))
-	if got, want := id.String(), "fa1ed0ca-512c-8914-870f-57b0d07e67fd"; got != want {
+	if got, want := id.String(), "fa1ed0ca-512c-8914-800f-57b0d07e67fd"; got != want {
 		t.Errorf("natural id %s, want %s", got, want)
 	}
-	if got, want := syncproto.ItemKey(id, syncproto.PassportKey("CHN", "ZX0104778")), "d20bf0cad01da1ce"; got != want {
+	if got, want := syncproto.ItemKey(id, syncproto.PassportKey("CHN", "ZX0104778")), "dbdeefa072f7ba31"; got != want {
 		t.Errorf("item key %s, want %s", got, want)
 	}
 	if id[6]>>4 != 8 || id[8]>>6 != 2 {
@@ -93,5 +93,17 @@ func TestPassportKeysAreAsInTheMRZ(t *testing.T) {
 		if got := syncproto.PassportKey(c.country, c.number); got != c.want {
 			t.Errorf("PassportKey(%q, %q) = %q, want %q", c.country, c.number, got, c.want)
 		}
+	}
+}
+
+func TestACompanionsIDShowsItsClass(t *testing.T) {
+	id := syncproto.RecordID{7}
+	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
+		if got, ok := syncproto.CompanionID(id, class).CompanionClass(); !ok || got != class {
+			t.Errorf("companion of class %s shows %q, %t", class, got, ok)
+		}
+	}
+	if class, ok := syncproto.NaturalID(syncproto.RegionKey{}, "document", "x").CompanionClass(); ok {
+		t.Errorf("a natural key's id shows class %s", class)
 	}
 }

@@ -150,6 +150,7 @@ func (d *device) regrant(grants ...syncproto.Grant) {
 
 func recordID(n int) syncproto.RecordID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "record %d", n))
+	sum[6] = sum[6]&0x0f | 0x40 // no UUIDv8: those are derived
 	return syncproto.RecordID(sum[:16])
 }
 

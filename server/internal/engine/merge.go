@@ -206,13 +206,8 @@ func misplaced(before, after syncproto.Record) bool {
 	if was := before.Home(); was != "" && was.Class() != home.Class() {
 		return true
 	}
-	of, ok := after.Of()
-	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
-		if ok && class != home.Class() && syncproto.CompanionID(of, class) == after.ID() {
-			return true
-		}
-	}
-	return false
+	class, companion := after.ID().CompanionClass()
+	return companion && class != home.Class()
 }
 
 // homeOf returns the home that an item wants: the one that it names, or the

@@ -419,6 +419,33 @@ func TestNobodyWritesIntoARecordThatHeNeverCouldSee(t *testing.T) {
 	s.check()
 }
 
+func TestNobodyMakesACompanionFirstInAWiderCircle(t *testing.T) {
+	s := newSite(t)
+	hostile := s.device("hostile", grant("35.24.14", syncproto.ClassDevice))
+	honest := s.device("honest", grant("35.24.14"))
+	id := honest.create(1, "35.24.14", "name", "x")
+	honest.sync()
+	hostile.sync()
+	companion := syncproto.CompanionID(id, syncproto.ClassTask)
+	hostile.write(companion, syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue("site")},
+		syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14")})
+	hostile.queue = []syncproto.RecordID{companion}
+	if o := hostile.sync().begin.GetOutcomes(); len(o) != 1 || o[0].GetCode() != string(syncproto.CodeBadScope) {
+		t.Fatalf("outcomes = %v, want bad_scope", o)
+	}
+	honest.write(companion, syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue("site")},
+		syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14/T")},
+		syncproto.Write{Path: syncproto.PathOf, Value: syncproto.MustValue(id.String())},
+		syncproto.Write{Path: "owner_name", Value: syncproto.MustValue("Bu Tini")})
+	honest.queue = []syncproto.RecordID{companion}
+	honest.sync()
+	hostile.queue = []syncproto.RecordID{}
+	if r := hostile.sync(); len(r.delivery) > 0 || get(t, hostile, companion, "owner_name") != "" {
+		t.Error("the hostile device got what is for devices with a task")
+	}
+	s.check()
+}
+
 func TestPurgedContentIsGoneAndNothingRevivesIt(t *testing.T) {
 	s := newSite(t)
 	a, b := s.device("a", grant("35.24.07")), s.device("b", grant("35.24.07"))
