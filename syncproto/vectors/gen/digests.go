@@ -43,8 +43,8 @@ func digests() []vectors.Digest {
 	add("items", "SHA-256 over each item's record id and context in canonical form, in order. Here two items, the second with an empty context.", items.Sum(),
 		map[string]string{"record_1": shipyard().String(), "ctx_1": hex.EncodeToString(wire.AppendVV(nil, vv)), "record_2": recordID("villa inspection").String(), "ctx_2": "00"})
 	task, hq := syncproto.CompanionID(shipyard(), syncproto.ClassTask), syncproto.CompanionID(shipyard(), syncproto.ClassHQ)
-	add("companion-task", "The id of the companion record of class T: SHA-256(\"sambang-companion\" | record id | \"T\") as a UUIDv8.", task[:], map[string]string{"record": shipyard().String(), "class": "T"})
-	add("companion-hq", "The same for class H.", hq[:], map[string]string{"record": shipyard().String(), "class": "H"})
+	add("companion-task", "The id of the companion record of class T: SHA-256(\"sambang-companion\" | record id | \"T\") as a UUIDv8 with mark 2 (SPEC 1).", task[:], map[string]string{"record": shipyard().String(), "class": "T"})
+	add("companion-hq", "The same for class H, mark 3.", hq[:], map[string]string{"record": shipyard().String(), "class": "H"})
 	project := w.server.projectKey
 	var regency syncproto.RegionKey
 	for _, r := range []syncproto.Region{"35", "35.24", "35.24.14"} {
@@ -60,7 +60,7 @@ func digests() []vectors.Digest {
 	passport := syncproto.PassportKey("CHN", " zx-0104778 ")
 	out = append(out, vectors.Digest{Name: "passport", Says: "Country and number as the MRZ has them; out is text.", In: map[string]string{"country": "CHN", "number": " zx-0104778 "}, Out: passport})
 	natural := syncproto.NaturalID(district, "foreigner", passport)
-	add("natural-id", "HMAC-SHA256 under the district's key over \"sambang-natural\", the kind and the parts, each with its length as uint32 before it, as a UUIDv8.", natural[:],
+	add("natural-id", "HMAC-SHA256 under the district's key over \"sambang-natural\", the kind and the parts, each with its length as uint32 before it, as a UUIDv8 with mark 0.", natural[:],
 		map[string]string{"district_key": hex.EncodeToString(district[:]), "kind": "foreigner", "part": passport})
 	item := syncproto.ItemKey(shipyard(), passport)
 	out = append(out, vectors.Digest{Name: "item-key", Says: "HMAC-SHA256 under the record's id over \"sambang-item\", \"\" and the parts, likewise: 16 digits, as text.", In: map[string]string{"record": shipyard().String(), "part": passport}, Out: item})
