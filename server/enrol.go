@@ -49,7 +49,7 @@ func (s *Server) Enrol(ctx context.Context, r EnrolRequest) (code string, err er
 // DrawQR draws a code for a terminal.
 func DrawQR(w io.Writer, code string) error { return auth.WriteQR(w, code) }
 
-// ErrNoURL: the server does not know how devices reach it.
+// ErrNoURL says that the server does not know how devices reach it.
 var ErrNoURL = errors.New("the server's URL is not known: set Config.URL")
 
 // URL returns how devices reach the server: Config.URL, or the loopback

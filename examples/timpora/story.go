@@ -105,7 +105,9 @@ func (s *story) close() {
 		_ = p.replica.Close()
 	}
 	if s.served {
-		_ = <-s.stopped
+		if err := <-s.stopped; err != nil {
+			s.say.step(textStopped, err)
+		}
 	}
 	_ = s.server.Close()
 }

@@ -32,5 +32,6 @@ var (
 	textCustodyRow = syncproto.Text{Indonesian: "  %-14s di perangkat %d, diterima %d, tersimpan di pusat %d; tulisan %d dari %d", English: "  %-14s on phone %d, received %d, held by headquarters %d; writes %d of %d"}
 	textLook       = syncproto.Text{Indonesian: "Melihat lebih jauh", English: "To look further"}
 	textStays      = syncproto.Text{Indonesian: "Server tetap berjalan. Ctrl-C untuk berhenti.", English: "The server stays up. Ctrl-C ends it."}
+	textStopped    = syncproto.Text{Indonesian: "Server berhenti: %v", English: "The server has stopped: %v"}
 	textStopping   = syncproto.Text{Indonesian: "Berhenti.", English: "Stopping."}
 )

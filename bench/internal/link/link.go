@@ -81,7 +81,7 @@ type Proxy struct {
 // Listen takes a free port on loopback for the server at target, a host:port. Clients may connect at
 // once; they are served when Run runs.
 func Listen(target string) (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen before %s: %w", target, err)
 	}
@@ -136,13 +136,13 @@ func (p *Proxy) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { p.listener.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = p.listener.Close() })
 	defer stop()
 	for {
 		client, err := p.listener.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
-				client.Close()
+				_ = client.Close()
 			}
 			return nil
 		}

@@ -45,7 +45,7 @@ func TestHTTPPassesUnchangedAndItsRequestsAreCounted(t *testing.T) {
 		if err != nil {
 			t.Errorf("server: %v", err)
 		}
-		w.Write(all)
+		_, _ = w.Write(all)
 	}))
 	t.Cleanup(echo.Close)
 	for name, shape := range map[string]link.Shape{
@@ -160,7 +160,7 @@ func TestRequestsAreCountedHoweverTheStreamIsCut(t *testing.T) {
 					go func() {
 						for s := tc.stream; s != ""; {
 							k := min(step, len(s))
-							client.Write([]byte(s[:k]))
+							_, _ = client.Write([]byte(s[:k]))
 							s = s[k:]
 						}
 						client.CloseWrite()

@@ -119,7 +119,7 @@ func TestASenderIsHeldBackToTheLinksProgress(t *testing.T) {
 	bubble(t, link.Shape{Up: 64_000}, func(t *testing.T, p *link.Proxy, n *network) {
 		client := n.connect()
 		server := <-n.server
-		go client.Write(make([]byte, 1<<20)) // far more than fits in a window; cut at the end of the test
+		go func() { _, _ = client.Write(make([]byte, 1<<20)) }() // far more than fits in a window; cut at the end of the test
 		go arrivals(server, time.Now())
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -164,7 +164,7 @@ func TestTheEndOfRunCutsWhatIsOpen(t *testing.T) {
 		go func() { done <- p.Run(ctx) }()
 		client := n.connect()
 		server := <-n.server
-		go client.Write(make([]byte, 100_000))
+		go func() { _, _ = client.Write(make([]byte, 100_000)) }()
 		time.Sleep(time.Second)
 		cancel()
 		if err := <-done; err != nil {

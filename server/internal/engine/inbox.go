@@ -149,6 +149,9 @@ func (r release) take(tx store.Tx, scope syncproto.Scope, cur *current) error {
 	if misplaced(before, change.Record) {
 		return syncproto.Errorf(syncproto.CodeBadScope, "the message would show a companion to a wider circle than its class")
 	}
+	if err := wire.CheckRecord(change.Record); err != nil {
+		return err
+	}
 	ops, err := wire.EncodeChange(change.Record.Delta(before.Context()), history...)
 	if err != nil {
 		return err

@@ -185,6 +185,9 @@ func (p *push) merge(cur *current, it *item) (c syncproto.Change, verdict syncpr
 	if misplaced(cur.record, c.Record) {
 		return c, syncproto.CodeBadScope, nil
 	}
+	if err := wire.CheckRecord(c.Record); err != nil {
+		return c, syncproto.CodeOf(err), nil
+	}
 	flagged, paths := syncproto.Flag(c.Record, cur.record.Context(), p.now)
 	c.Record = flagged
 	for _, path := range paths {
@@ -290,6 +293,9 @@ func (m *merging) absorb(it *item, cur *current) error {
 	})
 	if err != nil {
 		return err
+	}
+	if err := wire.CheckRecord(rec); err != nil {
+		return m.settle(it, cur, syncproto.CodeOf(err), nil)
 	}
 	if len(mints) > 0 {
 		change := syncproto.Change{Record: rec, Changed: true}

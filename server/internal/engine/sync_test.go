@@ -446,6 +446,26 @@ func TestNobodyMakesACompanionFirstInAWiderCircle(t *testing.T) {
 	s.check()
 }
 
+func TestARecordThatMergingMakesTooLargeIsKeptAside(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
+	id := a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	b.sync()
+	for n := range 5 {
+		a.set(id, fmt.Sprint("a", n), strings.Repeat("a", 60_000))
+		b.set(id, fmt.Sprint("b", n), strings.Repeat("b", 60_000))
+	}
+	a.sync()
+	if o := b.exchange().begin.GetOutcomes(); len(o) != 1 || o[0].GetCode() != string(syncproto.CodeTooLarge) {
+		t.Errorf("outcomes = %v, want too_large", o)
+	}
+	if len(s.inbox("")) != 1 {
+		t.Error("the bytes were not kept")
+	}
+	s.check()
+}
+
 func TestPurgedContentIsGoneAndNothingRevivesIt(t *testing.T) {
 	s := newSite(t)
 	a, b := s.device("a", grant("35.24.07")), s.device("b", grant("35.24.07"))

@@ -49,7 +49,7 @@ func cutWithin(c net.Conn, limit time.Duration) bool {
 	_ = c.SetReadDeadline(time.Now().Add(limit))
 	_, err := io.Copy(io.Discard, c)
 	var timeout net.Error
-	return !(errors.As(err, &timeout) && timeout.Timeout())
+	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
 func (r *rig) head(token string, length int) string {
