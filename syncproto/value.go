@@ -80,6 +80,15 @@ func NewValue(x any) (Value, error) {
 	case nil:
 		return Null, nil
 	}
+	if text, ok, err := appendPlain(nil, x, 0); ok || err != nil {
+		if err == nil && len(text) > MaxValueBytes {
+			err = Errorf(CodeTooLarge, "value of %d bytes, at most %d", len(text), MaxValueBytes)
+		}
+		if err != nil {
+			return Value{}, err
+		}
+		return Value{json: string(text)}, nil
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -232,6 +241,9 @@ func appendCanonical(b []byte, x any) ([]byte, error) {
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
+	if isPlain(s) {
+		return append(append(b, s...), '"')
+	}
 	for _, r := range norm.NFC.String(s) {
 		switch {
 		case r == '"' || r == '\\':
