@@ -110,7 +110,7 @@ func checkText(s string) error {
 // isPlain reports whether a string stands in JSON as it is.
 func isPlain(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+		if !plainByte[s[i]] {
 			return false
 		}
 	}

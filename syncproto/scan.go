@@ -36,7 +36,7 @@ func (s *scanner) bad(what string) error {
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.text) {
+	for s.pos < len(s.text) && s.text[s.pos] <= ' ' {
 		switch s.text[s.pos] {
 		case ' ', '\t', '\n', '\r':
 			s.pos++
@@ -146,13 +146,29 @@ func (s *scanner) object(depth int) error {
 	}
 }
 
+// plainByte are the bytes that stand in a string for themselves, in ASCII.
+var plainByte = func() (t [256]bool) { //nolint:gochecknoglobals // a constant table
+	for c := byte(0x20); c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // str scans one string and returns the bytes between its quotes.
 func (s *scanner) str() (string, error) {
 	s.pos++
 	start := s.pos
 	ascii, escaped := true, false
 	for s.pos < len(s.text) {
-		switch c := s.text[s.pos]; {
+		// Nearly all bytes are of this kind: pass over them in a tight loop.
+		text, i := s.text, s.pos
+		for i < len(text) && plainByte[text[i]] {
+			i++
+		}
+		if s.pos = i; i == len(text) {
+			break
+		}
+		switch c := text[i]; {
 		case c == '"':
 			raw := s.text[start:s.pos]
 			s.pos++
