@@ -75,9 +75,19 @@ type mintStep struct {
 	step    store.ChainStep
 }
 
-// decodeBatch reads a batch. What is wrong with the batch as a whole is an
-// error; what is wrong with one item is its outcome.
-func (p *push) decodeBatch(index int, b *wire.Batch) (*batch, error) {
+// decoding reads batches. It runs beside the steps that commit the batches
+// before, so what it needs of the push it has as it was at the beginning; the
+// claims do not change during an exchange.
+type decoding struct {
+	push       *push
+	replicas   map[syncproto.ReplicaID]store.Replica
+	recovering bool
+}
+
+// batch reads one batch. What is wrong with the batch as a whole is an error;
+// what is wrong with one item is its outcome.
+func (d decoding) batch(index int, b *wire.Batch) (*batch, error) {
+	p := d.push
 	switch {
 	case len(b.GetItems()) > syncproto.MaxBatchItems:
 		return nil, syncproto.Errorf(syncproto.CodeTooMany, "%d items in a batch, at most %d", len(b.GetItems()), syncproto.MaxBatchItems)
@@ -110,7 +120,7 @@ func (p *push) decodeBatch(index int, b *wire.Batch) (*batch, error) {
 				it.sent = syncproto.VV{}
 			}
 			it.result, it.code = wire.Result_RESULT_QUARANTINED, syncproto.CodeOf(err)
-			it.steps = p.looseSteps(dec, w.GetDelta())
+			it.steps = d.looseSteps(dec, w.GetDelta())
 			q, err := p.quarantined(it)
 			if err != nil {
 				return nil, err
@@ -121,19 +131,20 @@ func (p *push) decodeBatch(index int, b *wire.Batch) (*batch, error) {
 		p.itemsCount++
 	}
 	for _, h := range b.GetHistory() {
-		if err := p.decodeHistory(dec, h, out); err != nil {
+		if err := d.history(dec, h, out); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// decodeHistory takes in one past write. One of the device's own that it
+// history takes in one past write. One of the device's own that it
 // claims is a link of its chain. One of somebody else's comes from a device
 // that overwrote it while it could not know that we hold it, after a rollback
 // of this store: it is evidence, and refusing it would refuse all that the
 // device ever sends again.
-func (p *push) decodeHistory(dec *wire.Decoder, h *wire.History, out *batch) error {
+func (d decoding) history(dec *wire.Decoder, h *wire.History, out *batch) error {
+	p := d.push
 	w, err := dec.History(h)
 	if err != nil {
 		return err
@@ -142,7 +153,7 @@ func (p *push) decodeHistory(dec *wire.Decoder, h *wire.History, out *batch) err
 		Scope: w.Scope, ID: w.Record, Path: w.Path, Dot: w.Dot, HLC: w.HLC, Value: []byte(w.Value.JSON()), Step: w.Step,
 		Device: p.dev.ID, Officer: p.dev.Officer, Agency: p.dev.Agency, At: p.now,
 	}
-	switch r, ok := p.replicas[w.Dot.Replica]; {
+	switch r, ok := d.replicas[w.Dot.Replica]; {
 	case ok && w.Dot.N <= r.ClaimedN && w.Dot.N > 0:
 		out.steps[w.Dot.Replica] = append(out.steps[w.Dot.Replica], store.ChainStep{N: w.Dot.N, Step: w.Step})
 		if !w.StepOnly() {
@@ -150,7 +161,7 @@ func (p *push) decodeHistory(dec *wire.Decoder, h *wire.History, out *batch) err
 		}
 	case w.StepOnly() || w.Dot.N == 0:
 		return syncproto.Errorf(syncproto.CodeForgedDot, "past write %s is not among the device's claims", w.Dot)
-	case p.recovering():
+	case d.recovering:
 		out.history[w.Scope] = append(out.history[w.Scope], past)
 	default:
 		out.relayed[w.Scope] = append(out.relayed[w.Scope], past)
@@ -325,10 +336,10 @@ func (p *push) quarantined(it *item) (store.Quarantined, error) {
 // looseSteps reads the chain steps out of an item that could not be decoded,
 // as far as they can be read: the chain covers bytes, not their sense, so one
 // poison record does not hold up the receipt of all later ones.
-func (p *push) looseSteps(dec *wire.Decoder, d *wire.Delta) []mintStep {
+func (d decoding) looseSteps(dec *wire.Decoder, delta *wire.Delta) []mintStep {
 	var out []mintStep
-	for _, s := range dec.Steps(d) {
-		if r, ok := p.replicas[s.Dot.Replica]; ok && s.Dot.N <= r.ClaimedN {
+	for _, s := range dec.Steps(delta) {
+		if r, ok := d.replicas[s.Dot.Replica]; ok && s.Dot.N <= r.ClaimedN {
 			out = append(out, mintStep{s.Dot.Replica, store.ChainStep{N: s.Dot.N, Step: s.Digest}})
 		}
 	}

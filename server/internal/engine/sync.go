@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
@@ -85,43 +84,30 @@ func (p *push) receive(next func() (*wire.Batch, error), q *pull, seal bool) (w 
 		}
 		return nil, tx.PutSeen(p.dev.ID, store.Seen{At: p.now, App: p.opening.open.GetApp(), Waiting: p.opening.open.GetWaiting()})
 	}}
-	ahead, err := next()
-	for index := 0; err == nil; index++ {
-		if index >= syncproto.MaxBatches {
-			return nil, nil, syncproto.Errorf(syncproto.CodeTooMany, "more than %d batches in a request", syncproto.MaxBatches)
+	batches, stop := p.arrivals(next)
+	defer stop()
+	for a := range batches {
+		if a.err != nil {
+			return nil, nil, a.err
 		}
-		var b *batch
-		if b, err = p.decodeBatch(index, ahead); err != nil {
-			return nil, nil, err
-		}
-		ahead, err = next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, nil, err
-		}
-		steps := p.steps(b)
-		steps = append(steps, store.Step{Scopes: []string{device}, Do: func(tx store.Tx) ([]store.Step, error) {
+		before := len(p.batches)
+		steps := append(p.steps(a.batch), store.Step{Scopes: []string{device}, Do: func(store.Tx) ([]store.Step, error) {
 			// Behind the steps that follow moved records.
 			return []store.Step{{Scopes: []string{device}, Do: func(tx store.Tx) ([]store.Step, error) {
-				if err := p.progress(tx, b); err != nil {
+				if err := p.progress(tx, a.batch); err != nil || !a.last {
 					return nil, err
 				}
-				if err == nil {
-					return nil, nil
-				}
-				p.batches = append(p.batches[:index:index], b)
+				p.batches = append(p.batches[:before:before], a.batch)
 				return sealing.Do(tx)
 			}}}, nil
 		}})
-		if uerr := p.e.update(p.context, steps...); uerr != nil {
-			return nil, nil, uerr
+		if err := p.e.update(p.context, steps...); err != nil {
+			return nil, nil, err
 		}
-		p.batches = append(p.batches[:index:index], b)
-		for _, it := range b.items {
+		p.batches = append(p.batches[:before:before], a.batch)
+		for _, it := range a.batch.items {
 			it.delta = syncproto.Delta{}
 		}
-	}
-	if !errors.Is(err, io.EOF) {
-		return nil, nil, err
 	}
 	if len(p.batches) > 0 || !seal {
 		return w, r, nil
