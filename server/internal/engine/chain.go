@@ -12,22 +12,6 @@ import (
 // stepsPage is how many pending chain steps are read at a time.
 const stepsPage = 1000
 
-// ownSteps returns the chain steps of the device's own writes that an item
-// holds with their values.
-func (p *push) ownSteps(d syncproto.Delta) []mintStep {
-	var out []mintStep
-	for f := range d.Fields() {
-		for _, s := range f.Siblings {
-			r, ok := p.replicas[s.Dot.Replica]
-			if !ok || s.Elided() || s.Dot.N <= r.HeldN || s.Dot.N > r.ClaimedN {
-				continue
-			}
-			out = append(out, mintStep{s.Dot.Replica, store.ChainStep{N: s.Dot.N, Step: syncproto.Step(d.ID(), f.Path, s.Dot, s.HLC, s.Value)}})
-		}
-	}
-	return out
-}
-
 // progress advances, per replica of the device, the highest n up to which
 // every write is held, recomputing the chain from the writes' digests. Steps
 // beyond a gap wait.

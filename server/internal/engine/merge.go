@@ -26,6 +26,7 @@ type merging struct {
 type accepting struct {
 	seq      uint64
 	id       syncproto.RecordID
+	ops      []byte // or, to be encoded:
 	delta    syncproto.Delta
 	absorbed []wire.PastWrite
 }
@@ -38,6 +39,7 @@ type current struct {
 	stamps  map[string]uint64
 	entered uint64
 	dirty   bool
+	doc     *document // what record shows, if that is known already
 }
 
 // run merges items and returns the steps for those that belong elsewhere.
@@ -151,7 +153,7 @@ func (m *merging) one(it *item) (syncproto.Scope, error) {
 		}
 		return home, nil
 	}
-	m.store(cur, merged, it, it.delta)
+	m.store(cur, merged, it, accepting{ops: it.ready.ops})
 	return "", nil
 }
 
@@ -263,11 +265,11 @@ func (m *merging) settle(it *item, cur *current, verdict syncproto.Code, err err
 		return m.absorb(it, cur)
 	case syncproto.CodePurged:
 		it.result = wire.Result_RESULT_PURGED
-		it.steps = p.ownSteps(it.delta)
+		it.steps = p.ownSteps(it)
 		return nil
 	}
 	it.result, it.code = wire.Result_RESULT_QUARANTINED, verdict
-	it.steps = p.ownSteps(it.delta)
+	it.steps = p.ownSteps(it)
 	q, err := p.quarantined(it)
 	q.Scope = string(m.scope)
 	m.inbox = append(m.inbox, q)
@@ -304,10 +306,10 @@ func (m *merging) absorb(it *item, cur *current) error {
 				change.Paths = append(change.Paths, x.Path)
 			}
 		}
-		m.store(cur, change, it, rec.Delta(cur.record.Context()), taken.history(m.scope, it.delta)...)
+		m.store(cur, change, it, accepting{delta: rec.Delta(cur.record.Context()), absorbed: taken.history(m.scope, it.delta)})
 	}
 	it.result, it.ctx = wire.Result_RESULT_ABSORBED, rec.Context()
-	it.steps = m.push.ownSteps(it.delta)
+	it.steps = m.push.ownSteps(it)
 	it.hidden = !m.push.dev.Grants.MayRead(m.scope, m.push.now)
 	if !it.hidden {
 		it.reply = &rec
@@ -320,14 +322,17 @@ func (m *merging) absorb(it *item, cur *current) error {
 func (p *push) applied(it *item, rec syncproto.Record) {
 	it.ctx = rec.Context()
 	it.hidden = !p.dev.Grants.MayRead(rec.Home(), p.now)
-	it.steps = p.ownSteps(it.delta)
+	it.steps = p.ownSteps(it)
 }
 
 // store gives a merged record the next sequence of the scope.
-func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted syncproto.Delta, absorbed ...wire.PastWrite) {
+func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted accepting) {
 	p := m.push
 	m.seq++
-	cur.record, cur.dirty = c.Record, true
+	cur.record, cur.dirty, cur.doc = c.Record, true, nil
+	if it.ready.doc != nil && it.ready.record.Equal(c.Record) {
+		cur.doc = it.ready.doc
+	}
 	for _, path := range c.Paths {
 		if cur.stamps != nil { // a new record's stamps are all its sequence
 			cur.stamps[path] = m.seq
@@ -341,7 +346,8 @@ func (m *merging) store(cur *current, c syncproto.Change, it *item, accepted syn
 	}
 	cur.row.Scope, cur.row.ID, cur.row.Seq, cur.row.Entered, cur.row.UpdatedAt = m.scope, c.Record.ID(), m.seq, cur.entered, p.now
 	m.rows[c.Record.ID()] = cur
-	m.changes = append(m.changes, accepting{m.seq, c.Record.ID(), accepted, absorbed})
+	accepted.seq, accepted.id = m.seq, c.Record.ID()
+	m.changes = append(m.changes, accepted)
 	p.applied(it, c.Record)
 	if !c.Record.Context().LessEq(it.delta.Context()) || p.anySuspect(c.Record, it.delta.Context()) {
 		m.plain = false
@@ -377,8 +383,11 @@ func (m *merging) flush() error {
 			return m.push.e.fill(dirty[i])
 		}
 		c := m.changes[i-len(dirty)]
-		ops, err := wire.EncodeChange(c.delta, c.absorbed...)
-		changes[i-len(dirty)] = m.push.change(m.scope, c.seq, c.id, ops)
+		var err error
+		if c.ops == nil {
+			c.ops, err = wire.EncodeChange(c.delta, c.absorbed...)
+		}
+		changes[i-len(dirty)] = m.push.change(m.scope, c.seq, c.id, c.ops)
 		return err
 	})
 	if err != nil {
@@ -416,9 +425,13 @@ func (e *Engine) fill(cur *current) error {
 	if err != nil {
 		return err
 	}
-	doc, err := e.project(cur.record)
-	if err != nil {
-		return err
+	doc := cur.doc
+	if doc == nil {
+		shown, err := e.project(cur.record)
+		if err != nil {
+			return err
+		}
+		doc = &shown
 	}
 	row := &cur.row
 	row.State, row.Doc, row.Kind = state, doc.json, cur.record.Kind()

@@ -65,11 +65,7 @@ func (p *push) move(from, to syncproto.Scope, it *item) store.Step {
 			return []store.Step{p.move(from, home, it)}, nil
 		}
 		mover := relocation{e: p.e, tx: tx, now: p.now, device: p.dev.ID, officer: p.dev.Officer, agency: p.dev.Agency}
-		ops, err := wire.EncodeChange(it.delta)
-		if err != nil {
-			return nil, err
-		}
-		if err := mover.relocate(cur, merged.Record, from, to, ops); err != nil {
+		if err := mover.relocate(cur, merged.Record, from, to, it.ready.ops); err != nil {
 			return nil, err
 		}
 		p.applied(it, merged.Record)

@@ -60,6 +60,7 @@ type item struct {
 	passed bool            // the record has left a scope that the device may write in
 	repair bool
 	raw    func() ([]byte, error) // self-contained bytes, for the inbox
+	ready  prepared
 
 	// Outcome, set by the step that decides it.
 	result wire.Result
@@ -135,7 +136,7 @@ func (d decoding) batch(index int, b *wire.Batch) (*batch, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, parallel(len(out.items), func(i int) error { return d.prepare(out.items[i]) })
 }
 
 // history takes in one past write. One of the device's own that it
