@@ -110,10 +110,11 @@ func (c *Client) Sync(ctx context.Context, body []byte, moved Progress, fn func(
 	counted := &counter{r: resp.Body, moved: func(n int64) { c.down.Add(n); watch.touch(); moved(0, n) }}
 	decoded, err := wire.NewResponseReader(counted, resp.Header.Get("Content-Encoding"))
 	if err != nil {
-		return err
+		return badResponse(err)
 	}
 	defer decoded.Close()
-	frames := wire.NewFrameReader(decoded, format)
+	plain := &counter{r: decoded, moved: func(int64) {}}
+	frames := wire.NewFrameReader(plain, format)
 	for {
 		frame, err := frames.Response()
 		if counted.err != nil && !errors.Is(counted.err, io.EOF) {
@@ -123,10 +124,10 @@ func (c *Client) Sync(ctx context.Context, body []byte, moved Progress, fn func(
 			return fmt.Errorf("%w: the response ends early", syncproto.CodeOffline)
 		}
 		if err != nil {
-			if counted.err != nil { // cut cleanly, within a frame
+			if counted.err != nil && plain.err != nil { // cut cleanly, within a frame
 				return fmt.Errorf("%w: the response is cut", syncproto.CodeOffline)
 			}
-			return fmt.Errorf("%w: %w", syncproto.CodeBadResponse, err)
+			return badResponse(err)
 		}
 		if err := fn(frame); err != nil {
 			return err
@@ -135,6 +136,12 @@ func (c *Client) Sync(ctx context.Context, body []byte, moved Progress, fn func(
 			return nil
 		}
 	}
+}
+
+// badResponse makes what the codec says of a request, or of a body, a fault of
+// the response: the codec's own code would blame this device.
+func badResponse(err error) error {
+	return syncproto.Errorf(syncproto.CodeBadResponse, "%v", err)
 }
 
 // authorized sends a request with a fresh token, and once more if the token
@@ -194,7 +201,8 @@ func offline(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%s: %w: %w", what, syncproto.CodeOffline, err)
 }
 
-// counter counts what is read through it.
+// counter counts what is read through it. It tells the end after the last
+// bytes and never with them: err is set only if more was wanted.
 type counter struct {
 	r     io.Reader
 	moved func(int64)
@@ -205,6 +213,9 @@ func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if n > 0 {
 		c.moved(int64(n))
+		if errors.Is(err, io.EOF) {
+			return n, nil // and again at the next Read
+		}
 	}
 	if err != nil {
 		c.err = err
