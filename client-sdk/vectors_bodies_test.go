@@ -96,6 +96,37 @@ func serveDamage(t *testing.T, b vectors.Body, want syncproto.Code, link func(io
 	}
 }
 
+// TestAGoldenResponseCutAnywhereIsALostSignal cuts the response of first-pull at
+// many places, in each form: whatever arrived, the link broke.
+func TestAGoldenResponseCutAnywhereIsALostSignal(t *testing.T) {
+	x, err := vectors.Load[vectors.Exchange]("exchanges/first-pull.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{"protobuf", "zstd", "json"} {
+		t.Run(form, func(t *testing.T) {
+			p := newPhone(t, "B", form)
+			frames := p.framesOf(x)
+			whole, err := io.ReadAll(p.respond(frames...).Body)
+			p.must(err)
+			for at := range len(whole) - 4 {
+				if at%13 > 0 && at > 4 {
+					continue
+				}
+				p.plan = []answer{{nonce: p.requestOf(x).open.GetNonce(), now: x.Now, serve: func(*sent) *http.Response {
+					resp := p.respond(frames...)
+					resp.Body = io.NopCloser(iotest.DataErrReader(bytes.NewReader(whole[:at])))
+					return resp
+				}}}
+				p.expectNonce()
+				if _, err := p.Sync(t.Context()); syncproto.CodeOf(err) != syncproto.CodeOffline {
+					t.Errorf("cut after %d of %d bytes: %v", at, len(whole), err)
+				}
+			}
+		})
+	}
+}
+
 // serveItems serves the items of a body as entries of a feed: what can't be
 // read costs that entry, is asked for again, and the cursor moves on.
 func serveItems(t *testing.T, b vectors.Body) {
