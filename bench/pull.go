@@ -79,7 +79,8 @@ func (c *firstPull) Run(ctx context.Context, dir string) ([]table.Figure, error)
 
 func (c *firstPull) Close() error { return c.full.close() }
 
-// idle is a sync with nothing to do, with many records in scope.
+// idle is a sync with nothing to do, with many records in scope, over TLS on a connection that is open, as a
+// phone has it.
 type idle struct{ full *full }
 
 // idleRecords is how many records the idle phone holds.
@@ -90,7 +91,7 @@ func openIdle(ctx context.Context, e env) (table.Scenario, error) {
 	for r := range workload.Records(idleRecords, workload.DefaultSeed) {
 		records = append(records, r)
 	}
-	f, err := fill(ctx, e, sub(e.dir, "idle"), false, records)
+	f, err := fill(ctx, e, sub(e.dir, "idle"), true, records)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (i *idle) Run(ctx context.Context, _ string) ([]table.Figure, error) {
 	}
 	counts := i.full.site.link.Counts()
 	return []table.Figure{
-		table.Bytes(fmt.Sprintf("idle sync, %d records in scope, both ways with headers", idleRecords), counts.Up+counts.Down, table.AtMost(1)),
+		table.Bytes(fmt.Sprintf("idle sync, %d records in scope, both ways with headers and TLS", idleRecords), counts.Up+counts.Down, table.AtMost(1)),
 		table.Bytes("of them bodies", rep.BytesUp+rep.BytesDown, table.Target{}),
 		table.Took("idle sync", time.Millisecond, took, 0, table.Target{}),
 		table.Count("requests", "", float64(rep.Requests), table.Target{}),
