@@ -36,9 +36,9 @@ func (d decoding) prepare(it *item) (err error) {
 	if !it.delta.IsFull() {
 		return nil
 	}
-	change, err := syncproto.Apply(syncproto.NewRecord(it.id), it.delta)
-	if err != nil {
-		return nil //nolint:nilerr // the merge finds it again, and decides
+	change, unfit := syncproto.Apply(syncproto.NewRecord(it.id), it.delta)
+	if syncproto.CodeOf(unfit) != "" {
+		return nil // the merge finds it again, and decides
 	}
 	doc, err := d.push.e.project(change.Record)
 	it.ready.record, it.ready.doc = change.Record, &doc
