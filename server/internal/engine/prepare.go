@@ -19,7 +19,7 @@ type prepared struct {
 
 // prepare fills item.ready.
 func (d decoding) prepare(it *item) (err error) {
-	if it.code != "" {
+	if it.result != wire.Result_RESULT_APPLIED { // it could not be decoded
 		return nil
 	}
 	if it.ready.ops, err = wire.EncodeChange(it.delta); err != nil {
@@ -36,9 +36,9 @@ func (d decoding) prepare(it *item) (err error) {
 	if !it.delta.IsFull() {
 		return nil
 	}
-	change, unfit := syncproto.Apply(syncproto.NewRecord(it.id), it.delta)
-	if syncproto.CodeOf(unfit) != "" {
-		return nil // the merge finds it again, and decides
+	change, err := syncproto.Apply(syncproto.NewRecord(it.id), it.delta)
+	if err != nil {
+		return nil //nolint:nilerr // the merge finds it again, and decides
 	}
 	doc, err := d.push.e.project(change.Record)
 	it.ready.record, it.ready.doc = change.Record, &doc
