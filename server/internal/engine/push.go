@@ -33,6 +33,7 @@ type push struct {
 	heads      map[syncproto.Scope]ownRun
 	itemsHash  *wire.ItemsDigest
 	itemsCount int
+	claimed    bool // the device claims more than it did before
 }
 
 // ownRun says that the sequences in (From, To] of a scope are this exchange's
@@ -233,7 +234,7 @@ func (p *push) begin(tx store.Tx) error {
 	if p.past, err = tx.GrantHistory(p.dev.ID); err != nil {
 		return err
 	}
-	if len(changed) == 0 {
+	if p.claimed = len(changed) > 0; !p.claimed {
 		return nil
 	}
 	err = tx.PutReplicas(p.dev.ID, changed)

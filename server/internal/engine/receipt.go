@@ -6,14 +6,15 @@ import (
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
-// seal is the last step of an exchange: whatever it acknowledged or will
-// deliver gets a witness, and what was pushed a receipt, in one transaction.
+// seal is the last step of an exchange: whatever it acknowledged, confirmed
+// claims among it, or will deliver gets a witness, and what was pushed a
+// receipt, in one transaction.
 func (p *push) seal(tx store.Tx, deliver func(store.HeadReader) (bool, error)) (*wire.Witness, *wire.Receipt, error) {
 	delivers, err := deliver(tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !delivers && p.itemsCount == 0 && len(p.batches) == 0 {
+	if !delivers && !p.claimed && len(p.batches) == 0 {
 		return nil, nil, nil
 	}
 	last, err := tx.Witnesses(p.dev.ID)

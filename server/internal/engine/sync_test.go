@@ -70,6 +70,17 @@ func TestAnIdleExchangeWritesNothingAndHasNoWitness(t *testing.T) {
 	}
 }
 
+func TestAConfirmedClaimHasAWitness(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "x")
+	a.queue = []syncproto.RecordID{} // it claims three writes, and sends none yet
+	r := a.sync()
+	if r.begin.GetWitness() == nil || r.begin.GetReceipt() != nil {
+		t.Errorf("witness %v, receipt %v: want a witness of the confirmed claim alone", r.begin.GetWitness(), r.begin.GetReceipt())
+	}
+}
+
 func TestConcurrentEditsOfOneFieldBothStay(t *testing.T) {
 	s := newSite(t)
 	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
