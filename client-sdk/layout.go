@@ -25,7 +25,9 @@ var (
 	// what the transaction changed of the state (see nowState): a save touches
 	// few pages. Never pruned: it answers "does your log have (n, h)?" and fills
 	// gaps after a server's rollback.
-	bucketJournal = cache.Sealed("journal")
+	bucketJournal = cache.Sealed("journal").Appended()
+	// bucketTail: the newest rows of the journal, a few at most, see putJournal.
+	bucketTail = cache.Sealed("tail")
 	// bucketHistory: generation, replica, n -> a write that was overwritten
 	// before the server had acknowledged it. It stays until a receipt covers it.
 	bucketHistory = cache.Sealed("history")

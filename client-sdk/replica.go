@@ -102,7 +102,7 @@ func (r *Replica) start() error {
 		why = "every open"
 	case found != cache.MarkValid:
 		why = "mark " + found.String()
-	case mark != cache.Mark{Replica: uint64(st.minter.Replica()), N: st.minter.N(), Head: st.minter.Head()}:
+	case mark != markOf(st.minter):
 		why = "mark of another state: restored, copied, or cut while writing"
 	}
 	if why == "" {

@@ -162,19 +162,12 @@ func loadState(tx *cache.Tx) (st state, found bool, err error) {
 		return state{}, false, fmt.Errorf("%w: no replica id", cache.ErrDamaged)
 	}
 	id := st.present().ID
-	last, err := tx.Last(bucketJournal, cache.Range{Prefix: replicaKey(id)})
-	switch {
-	case errors.Is(err, cache.ErrNotFound):
-	case err != nil:
+	last, err := lastJournal(tx, id)
+	if err != nil && !errors.Is(err, cache.ErrNotFound) {
 		return state{}, false, err
-	default:
-		j, err := parseJournal(last.Value)
-		if err != nil {
-			return state{}, false, err
-		}
-		if j.now.Seq > now.Seq {
-			now = j.now
-		}
+	}
+	if last.now.Seq > now.Seq {
+		now = last.now
 	}
 	st.minter = syncproto.ResumeMinter(id, now.N, syncproto.Digest(pad(now.Head)), syncproto.HLC(now.Clock))
 	st.counts, st.seq = now.Counts, now.Seq

@@ -25,6 +25,8 @@ type txn struct {
 	mints   []syncproto.Mint               // of the present replica id, not yet in the journal
 	start   syncproto.Digest               // chain head before the first of them
 	minted  bool                           // anything at all: the mark must be written
+	mark    func() error                   // waits for the mark that was begun; nil if none was
+	marked  cache.Mark                     // what it says
 	scanned map[syncproto.ReplicaID]uint64 // the journal up to there will tell no record any more
 	changed []Change
 }
@@ -41,10 +43,15 @@ func (r *Replica) update(fn func(*txn) error) error {
 	var t *txn
 	err := r.db.Update(func(tx *cache.Tx) error {
 		t = &txn{r: r, tx: tx, st: old.clone(), old: old, now: r.nowMillis(old)}
-		if err := fn(t); err != nil {
-			return err
+		err := fn(t)
+		if err == nil {
+			err = t.finish()
 		}
-		return t.finish()
+		// Also when there will be no commit: two marks must not be under way.
+		if markErr := t.endMark(); err == nil {
+			err = markErr
+		}
+		return err
 	})
 	if err != nil {
 		return storageError(err)
@@ -97,10 +104,7 @@ func (t *txn) finish() error {
 		return err
 	}
 	if t.minted || t.st.minter.Replica() != t.old.minter.Replica() {
-		m := t.st.minter
-		if err := t.r.db.WriteMark(cache.Mark{Replica: uint64(m.Replica()), N: m.N(), Head: m.Head()}); err != nil {
-			return err
-		}
+		t.beginMark()
 	}
 	if t.st.seq != t.old.seq && !kept {
 		if err := t.putMeta(keyNow, t.st.now()); err != nil {
@@ -123,6 +127,31 @@ func (t *txn) finish() error {
 		}
 	}
 	return nil
+}
+
+// beginMark writes the mark of the mints so far while the transaction goes on
+// preparing: waiting for the disk is most of a save. The commit waits for it.
+func (t *txn) beginMark() {
+	m := markOf(t.st.minter)
+	if t.mark == nil && m == markOf(t.old.minter) || t.mark != nil && m == t.marked {
+		return
+	}
+	if t.endMark() != nil {
+		return // the commit will not happen
+	}
+	t.mark, t.marked = t.r.db.BeginMark(m), m
+}
+
+// endMark waits for the mark that is under way, if one is.
+func (t *txn) endMark() error {
+	if t.mark == nil {
+		return nil
+	}
+	return t.mark()
+}
+
+func markOf(m syncproto.Minter) cache.Mark {
+	return cache.Mark{Replica: uint64(m.Replica()), N: m.N(), Head: m.Head()}
 }
 
 func (t *txn) putMeta(key []byte, v any) error {
@@ -385,7 +414,7 @@ func (t *txn) flushMints() error {
 		}
 	}
 	t.mints = nil
-	return t.tx.Put(bucketJournal, journalKey(last.Replica, last.N), appendJournal(nil, j))
+	return putJournal(t.tx, journalKey(last.Replica, last.N), appendJournal(nil, j))
 }
 
 // rotate takes a new replica id. The data stays as it is: the dots in the

@@ -36,12 +36,7 @@ func waiting(tx *cache.Tx, st *state, scanned map[syncproto.ReplicaID]uint64) it
 			if n, _ := st.end(in); in.Scanned >= n {
 				continue
 			}
-			for e, err := range tx.Ascend(bucketJournal, cache.Range{Prefix: replicaKey(in.ID), From: journalKey(in.ID, in.Scanned+1)}) {
-				if err != nil {
-					yield(syncproto.RecordID{}, err)
-					return
-				}
-				j, err := parseJournal(e.Value)
+			for j, err := range journal(tx, in.ID, in.Scanned+1) {
 				if err != nil {
 					yield(syncproto.RecordID{}, err)
 					return

@@ -203,6 +203,8 @@ type docPart struct {
 	class  syncproto.Class
 	row    *row // with a zero record if not held
 	before row
+	// written: the row has mints that are not in the file yet
+	written bool
 }
 
 func (d *document) main() *docPart { return &d.parts[0] }
@@ -303,7 +305,13 @@ func (t *txn) write(d *document, fields Fields) error {
 		} else {
 			writes = slices.DeleteFunc(writes, func(w syncproto.Write) bool { return shows(p.row.rec, w) })
 		}
-		if err := t.writePart(p, writes); err != nil {
+		if err := t.mintPart(p, writes); err != nil {
+			return err
+		}
+	}
+	t.beginMark()
+	for i := range d.parts {
+		if err := t.storePart(&d.parts[i]); err != nil {
 			return err
 		}
 	}
@@ -356,18 +364,32 @@ func (d *document) birth(p *docPart, schema string) ([]syncproto.Write, error) {
 
 // writePart mints the writes on one record and stores it.
 func (t *txn) writePart(p *docPart, writes []syncproto.Write) error {
+	if err := t.mintPart(p, writes); err != nil {
+		return err
+	}
+	return t.storePart(p)
+}
+
+// mintPart mints the writes on one record, which storePart then stores.
+func (t *txn) mintPart(p *docPart, writes []syncproto.Write) error {
 	if len(writes) == 0 {
 		return nil
+	}
+	p.written = true
+	return t.mint(p.row, writes)
+}
+
+func (t *txn) storePart(p *docPart) error {
+	if !p.written {
+		return nil
+	}
+	p.written = false
+	if err := t.put(p.row, p.before); err != nil {
+		return err
 	}
 	kind := ChangeUpdated
 	if p.before.rec.IsZero() {
 		kind = ChangeCreated
-	}
-	if err := t.mint(p.row, writes); err != nil {
-		return err
-	}
-	if err := t.put(p.row, p.before); err != nil {
-		return err
 	}
 	t.change(p.row, kind, SourceLocal)
 	return nil

@@ -24,6 +24,9 @@ func appendPlain(b []byte, x any, depth int) (_ []byte, ok bool, err error) {
 	case bool:
 		return strconv.AppendBool(b, t), true, nil
 	case string:
+		if isPlain(t) {
+			return append(append(append(b, '"'), t...), '"'), true, nil
+		}
 		if err := checkText(t); err != nil {
 			return nil, false, err
 		}
@@ -75,11 +78,13 @@ func appendPlainObject(b []byte, object map[string]any, depth int) (_ []byte, ok
 	var scratch [16]string
 	keys := scratch[:0]
 	for k := range object {
-		if !norm.NFC.IsNormalString(k) {
-			return nil, false, nil // two keys may be one
-		}
-		if err := checkText(k); err != nil {
-			return nil, false, err
+		if !isPlain(k) {
+			if !norm.NFC.IsNormalString(k) {
+				return nil, false, nil // two keys may be one
+			}
+			if err := checkText(k); err != nil {
+				return nil, false, err
+			}
 		}
 		keys = append(keys, k)
 	}
@@ -107,7 +112,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// isPlain reports whether a string stands in JSON as it is.
+// isPlain reports whether a string stands in JSON as it is: it is ASCII, so it
+// is also valid and in NFC.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if !plainByte[s[i]] {

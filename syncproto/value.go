@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -80,7 +81,13 @@ func NewValue(x any) (Value, error) {
 	case nil:
 		return Null, nil
 	}
-	if text, ok, err := appendPlain(nil, x, 0); ok || err != nil {
+	scratch := plainBuffers.Get().(*[]byte)
+	defer plainBuffers.Put(scratch)
+	text, ok, err := appendPlain((*scratch)[:0], x, 0)
+	if ok && cap(text) <= MaxValueBytes {
+		*scratch = text
+	}
+	if ok || err != nil {
 		if err == nil && len(text) > MaxValueBytes {
 			err = Errorf(CodeTooLarge, "value of %d bytes, at most %d", len(text), MaxValueBytes)
 		}
@@ -97,6 +104,8 @@ func NewValue(x any) (Value, error) {
 	}
 	return Canonicalize(buf.Bytes())
 }
+
+var plainBuffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // memory, no state
 
 // MustValue is NewValue for values known to be good; it panics otherwise.
 func MustValue(x any) Value {

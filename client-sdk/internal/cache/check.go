@@ -18,6 +18,9 @@ func (db *DB) Check() ([]*Damage, error) {
 		if err != nil {
 			w.found = append(w.found, err.Error())
 		}
+		if w.single {
+			w.found = append(w.found, "a meta page does not verify: the last transaction may be undone")
+		}
 		for _, what := range w.found {
 			found = append(found, &Damage{Bucket: "(file)", Detail: what})
 		}

@@ -177,6 +177,9 @@ func TestADamagedMetaPageUndoesOneTransactionAtMost(t *testing.T) {
 		if got := get(t, db, heads, "n"); got != "4" && got != "3" {
 			t.Errorf("meta page %d damaged: n = %s", page, got)
 		}
+		if found, err := db.Check(); err != nil || len(found) != 1 {
+			t.Errorf("meta page %d damaged, and Check finds %v, %v", page, found, err)
+		}
 		if m, state := db.ReadMark(); m.N != 4 || state != cache.MarkValid {
 			t.Errorf("mark %+v, %v: the undone transaction is not found out", m, state)
 		}

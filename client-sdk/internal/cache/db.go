@@ -169,6 +169,7 @@ func (db *DB) Update(f func(*Tx) error) error {
 func (db *DB) commit(h *handle, tx *Tx) error {
 	db.committing.Lock()
 	defer db.committing.Unlock()
+	h.spare.ahead(tx.bolt.Size())
 	id := uint64(tx.bolt.ID())
 	commit := func() error { return guarded(tx.bolt.Commit) }
 	var err error

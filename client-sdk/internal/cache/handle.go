@@ -17,8 +17,9 @@ import (
 // handle is an open bbolt file. After a commit failed on it, it is only closed.
 type handle struct {
 	bolt   *bolt.DB
-	file   *os.File    // the descriptor that bolt uses
-	wounds wounds      // with ReadOnly only
+	file   *os.File // the descriptor that bolt uses
+	wounds wounds   // with ReadOnly only
+	spare  reserver
 	lost   atomic.Bool // a panic left bbolt's locks taken: any further call might wait for ever
 }
 
@@ -96,7 +97,7 @@ func warm(f *os.File, size int64) error {
 
 // openBolt hands a file to bbolt. The file is closed when that fails.
 func openBolt(f *os.File, readOnly bool) (*handle, error) {
-	h := &handle{file: f}
+	h := &handle{file: f, spare: reserver{file: f}}
 	err := guarded(func() (err error) {
 		h.bolt, err = bolt.Open(f.Name(), 0o600, &bolt.Options{
 			Timeout:  boltTimeout,

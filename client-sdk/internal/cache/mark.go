@@ -41,7 +41,12 @@ func (db *DB) ReadMark() (Mark, MarkState) { return db.mark.read() }
 
 // WriteMark makes a mark durable, at the cost of one sync. Call it before the Update that mints, and do not mint when it fails:
 // which of the two marks is on the disk is not known then. A crash at any point leaves the old mark or the new one.
-func (db *DB) WriteMark(m Mark) error { return db.mark.write(m) }
+func (db *DB) WriteMark(m Mark) error { return db.mark.begin(m)() }
+
+// BeginMark is the first half of WriteMark: it sends the mark on its way to the disk, for a caller that has something to prepare
+// meanwhile. Before wait has returned nil, nothing that the mark fences may be committed. wait may be called again; it must be
+// called before the next mark is begun.
+func (db *DB) BeginMark(m Mark) (wait func() error) { return db.mark.begin(m) }
 
 // markFile has two slots, each in its own page so that a torn write stays in one. They are written by turns; the valid one with
 // the higher sequence holds. The slot of the last durable mark is never written over, so a failed write is tried again in
@@ -189,9 +194,31 @@ func (m *markFile) read() (Mark, MarkState) {
 	return m.mark, m.state
 }
 
-func (m *markFile) write(mark Mark) error {
+func (m *markFile) begin(mark Mark) (wait func() error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	slot, begun := 1-m.slot, m.send(mark, 1-m.slot)
+	return sync.OnceValue(func() error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err := begun
+		if err == nil {
+			err = m.o.durably(OpMark, func() error { return syncData(m.file) })
+		}
+		switch {
+		case err == nil:
+			m.mark, m.state, m.slot = mark, MarkValid, slot
+		case isNoSpace(err):
+			err = fmt.Errorf("write mark: %w: %w", ErrNoSpace, err)
+		default:
+			err = fmt.Errorf("write mark: %w", err)
+		}
+		return err
+	})
+}
+
+// send writes the slot and has the kernel start moving it to the disk.
+func (m *markFile) send(mark Mark, slot int) error {
 	switch {
 	case m.o.ReadOnly:
 		return ErrReadOnly
@@ -199,20 +226,11 @@ func (m *markFile) write(mark Mark) error {
 		return ErrClosed
 	}
 	m.sequence++
-	slot := 1 - m.slot
-	err := m.o.durably(OpMark, func() error {
-		if _, err := m.file.WriteAt(m.format(mark, m.sequence), int64(slot)*markPage); err != nil {
-			return err
-		}
-		return syncData(m.file)
-	})
-	if err != nil {
-		if isNoSpace(err) {
-			return fmt.Errorf("write mark: %w: %w", ErrNoSpace, err)
-		}
-		return fmt.Errorf("write mark: %w", err)
+	at := int64(slot) * markPage
+	if _, err := m.file.WriteAt(m.format(mark, m.sequence), at); err != nil {
+		return err
 	}
-	m.mark, m.state, m.slot = mark, MarkValid, slot
+	startSync(m.file, at, markPage)
 	return nil
 }
 

@@ -44,6 +44,7 @@ type meta struct {
 	freelist uint64
 	end      uint64 // high-water mark: the number of pages, so the first page id that is not used
 	txid     uint64
+	single   bool // the other meta page does not verify: if it was the newer one, the last transaction is undone
 }
 
 // readMetas checks both meta pages and the file's size and returns the newest valid one, which is the one that bbolt uses.
@@ -77,6 +78,7 @@ func readMetas(f io.ReaderAt, size int64) (meta, error) {
 	if newest.pageSize != pageSize || newest.freelist == noFreelist {
 		return meta{}, fmt.Errorf("bbolt file with other settings: %w", ErrForeign)
 	}
+	newest.single = err0 != nil || err1 != nil
 	switch {
 	case newest.end < 4 || newest.end > 1<<40:
 		return meta{}, damagedFile("%d pages", newest.end)

@@ -30,6 +30,8 @@ type wounds struct {
 	found []string
 	// after has, per bucket, the first keys behind pages that cannot be read, in order: reading goes on there.
 	after map[string][][]byte
+	// single: one of the two meta pages does not verify. A torn write leaves that too, so it is no reason to refuse the file.
+	single bool
 }
 
 // flaw is what is wrong with a page, as opposed to a failed read.
@@ -51,7 +53,7 @@ func (s pageSet) add(id uint64) (isNew bool) {
 func checkShape(f io.ReaderAt, m meta) (wounds, error) {
 	words := (m.end + 63) / 64
 	s := &shape{f: f, m: m, nodes: make(pageSet, words), taken: make(pageSet, words)}
-	s.wounds.after = map[string][][]byte{}
+	s.wounds.after, s.wounds.single = map[string][][]byte{}, m.single
 	s.take(0, 1) // the meta pages
 	if err := s.tree(m.root, span{}); err != nil {
 		return wounds{}, err

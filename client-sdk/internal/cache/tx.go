@@ -13,6 +13,7 @@ type Bucket struct {
 	name   string
 	id     []byte // in the file
 	sealed bool
+	full   bool // pages are filled before the next is begun
 }
 
 // maxBucketName leaves room for the length byte that seals a name into each row.
@@ -27,6 +28,13 @@ func Sealed(name string) Bucket {
 // personal data.
 func Unsealed(name string) Bucket {
 	return Bucket{name: "r/" + name, id: []byte("r/" + name)}
+}
+
+// Appended returns the bucket for rows that mostly come in the order of their keys: its pages are filled to the end, where others
+// keep room for rows between.
+func (b Bucket) Appended() Bucket {
+	b.full = true
+	return b
 }
 
 // Tx is one transaction. It is good inside its closure only, in the goroutine that was given it.
@@ -126,6 +134,9 @@ func (tx *Tx) Put(b Bucket, key, value []byte) (err error) {
 		if bucket, err = tx.bolt.CreateBucket(b.id); err != nil {
 			return fmt.Errorf("create bucket %s: %w", b.name, err)
 		}
+	}
+	if b.full {
+		bucket.FillPercent = 1
 	}
 	tx.writes++
 	stored := tx.codec.encode(tx.db.sealed.space(tx.codec.size(b, len(value))), b, key, value, nonce)
