@@ -144,7 +144,7 @@ func (r *Replica) outbox() (out []Waiting, err error) {
 			if err != nil {
 				return err
 			}
-			h, err := parseHeader(e.Value)
+			h, err := readHeader(tx, syncproto.RecordID(e.Key), e.Value)
 			if err != nil {
 				return err
 			}

@@ -110,6 +110,7 @@ func FuzzRows(f *testing.F) {
 		_ = sambang.ParseRow(b)
 		_ = sambang.ParseHistory(b)
 		_ = sambang.ParseJournal(b)
+		_ = sambang.ParseSettled(b)
 		sambang.ParseRefetch(b)
 	})
 }

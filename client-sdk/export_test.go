@@ -18,7 +18,14 @@ func OpenOn(dir string, o Options, fault func(op string, do func() error) error)
 }
 
 // The decoders of rows, for fuzzing.
-func ParseRow(b []byte) error     { _, err := parseRow(b); return err }
+func ParseRow(b []byte) error {
+	h, err := parseHeader(b)
+	if err == nil {
+		_, err = h.full()
+	}
+	return err
+}
+func ParseSettled(b []byte) error { _, err := parseSettled(b); return err }
 func ParseHistory(b []byte) error { _, err := parseHistory(b); return err }
 func ParseJournal(b []byte) error { _, err := parseJournal(b); return err }
 func ParseRefetch(b []byte)       { parseRefetch(b) }

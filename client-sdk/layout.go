@@ -17,6 +17,9 @@ var (
 	bucketMeta = cache.Sealed("meta")
 	// bucketRecords: record id -> row.
 	bucketRecords = cache.Sealed("records")
+	// bucketSettled: record id -> the server's word that it has all of the
+	// record as its row is, see settled.
+	bucketSettled = cache.Sealed("settled")
 	// bucketEvicted: record id -> the dot up to which this replica wrote it. It
 	// outlives the record: a copy that comes back must not be older (4.2).
 	bucketEvicted = cache.Unsealed("evicted")

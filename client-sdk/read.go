@@ -76,7 +76,7 @@ func (r *Replica) page(f Filter, from []byte) (page []*Record, next []byte, err 
 			if err != nil {
 				return err
 			}
-			h, err := parseHeader(e.Value)
+			h, err := readHeader(tx, syncproto.RecordID(e.Key), e.Value)
 			if err != nil {
 				return err
 			}

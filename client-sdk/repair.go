@@ -95,7 +95,7 @@ func (t *txn) redirty() error {
 			link.RedirtyFrom = bytes.Clone(e.Key)
 			return nil
 		}
-		w, err := parseRow(e.Value)
+		w, err := readRow(t.tx, syncproto.RecordID(e.Key), e.Value)
 		if err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (t *txn) remint(id syncproto.ReplicaID) error {
 			in.RemintFrom = bytes.Clone(e.Key)
 			return t.remintRows(id, todo)
 		}
-		w, err := parseRow(e.Value)
+		w, err := readRow(t.tx, syncproto.RecordID(e.Key), e.Value)
 		if err != nil {
 			return err
 		}

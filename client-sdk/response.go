@@ -376,7 +376,7 @@ func (t *txn) regrant(version uint64, grants []*wire.Grant) error {
 		if err != nil {
 			return err
 		}
-		h, err := parseHeader(e.Value)
+		h, err := readHeader(t.tx, syncproto.RecordID(e.Key), e.Value)
 		if err != nil {
 			return err
 		}
@@ -397,6 +397,12 @@ func (p *response) acknowledge(outcomes []outcome) error {
 		err := p.r.update(func(t *txn) error {
 			t.scanned = p.q.scanned
 			for _, o := range part {
+				if done, err := p.settleApplied(t, o); done || err != nil {
+					if err != nil {
+						return err
+					}
+					continue
+				}
 				if err := p.settle(t, o); err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sambang-id/sambang/client-sdk/internal/cache"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/pack"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -104,7 +105,7 @@ func hasContent(r syncproto.Record) bool {
 
 // The encoding of a row: version, flags, then length-prefixed parts in the
 // order of appendRow, and the state last.
-const rowVersion = 1
+const rowVersion = 2
 
 const (
 	flagNeedFull = 1 << iota
@@ -130,6 +131,7 @@ func appendRow(b []byte, w *row) ([]byte, error) {
 	set(!w.of.IsZero(), flagOf)
 	set(w.indexed, flagIndexed)
 	b = append(b, rowVersion, flags)
+	b = wire.AppendVV(b, w.rec.Context())
 	b = appendText(b, w.kind)
 	b = appendText(b, string(w.scope))
 	b = appendText(b, string(w.home))
@@ -158,9 +160,9 @@ func appendRow(b []byte, w *row) ([]byte, error) {
 
 // header is the part of a row before its state, for scans.
 type header struct {
-	w        row
-	ackedAll bool
-	state    []byte
+	w     row
+	ctx   syncproto.VV // of the record
+	state []byte
 }
 
 func parseHeader(b []byte) (header, error) {
@@ -174,7 +176,7 @@ func parseHeader(b []byte) (header, error) {
 	h.w.broken = flags&flagBroken != 0
 	h.w.deleted = flags&flagDeleted != 0
 	h.w.indexed = flags&flagIndexed != 0
-	h.ackedAll = flags&flagAckedAll != 0
+	h.ctx = c.vector()
 	h.w.kind = c.text()
 	h.w.scope = syncproto.Scope(c.text())
 	h.w.home = syncproto.Scope(c.text())
@@ -187,7 +189,7 @@ func parseHeader(b []byte) (header, error) {
 	if flags&flagOf != 0 {
 		copy(h.w.of[:], c.take(16))
 	}
-	if !h.ackedAll {
+	if h.w.acked = h.ctx; flags&flagAckedAll == 0 {
 		h.w.acked = c.vector()
 	}
 	h.w.aside = c.vector()
@@ -210,22 +212,32 @@ func parseHeader(b []byte) (header, error) {
 	return h, nil
 }
 
-func parseRow(b []byte) (*row, error) {
+// readHeader parses the head of a stored row, with what stands beside it.
+func readHeader(tx *cache.Tx, id syncproto.RecordID, b []byte) (header, error) {
 	h, err := parseHeader(b)
+	if err == nil {
+		err = h.settle(tx, id)
+	}
+	return h, err
+}
+
+// readRow parses a stored row, with what stands beside it.
+func readRow(tx *cache.Tx, id syncproto.RecordID, b []byte) (*row, error) {
+	h, err := readHeader(tx, id, b)
 	if err != nil {
 		return nil, err
 	}
 	return h.full()
 }
 
-func (h header) full() (*row, error) {
+func (h *header) full() (*row, error) {
 	w := h.w
 	var err error
 	if w.rec, _, _, err = wire.DecodeState(h.state); err != nil {
 		return nil, err
 	}
-	if h.ackedAll {
-		w.acked = w.rec.Context()
+	if !w.rec.Context().Equal(h.ctx) {
+		return nil, errRow
 	}
 	return &w, nil
 }

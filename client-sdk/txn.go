@@ -172,6 +172,19 @@ func (t *txn) row(id syncproto.RecordID) (*row, error) {
 }
 
 func getRow(tx *cache.Tx, id syncproto.RecordID) (*row, error) {
+	h, err := getHeader(tx, id)
+	if err != nil || h == nil {
+		return nil, err
+	}
+	w, err := h.full()
+	if err != nil {
+		return nil, fmt.Errorf("%w: record %s: %w", cache.ErrDamaged, id, err)
+	}
+	return w, nil
+}
+
+// getHeader returns the head of the record's row; nil if there is none.
+func getHeader(tx *cache.Tx, id syncproto.RecordID) (*header, error) {
 	b, err := tx.Get(bucketRecords, id[:])
 	if errors.Is(err, cache.ErrNotFound) {
 		return nil, nil //nolint:nilnil // no row is no error
@@ -179,11 +192,11 @@ func getRow(tx *cache.Tx, id syncproto.RecordID) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := parseRow(b)
+	h, err := readHeader(tx, id, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: record %s: %w", cache.ErrDamaged, id, err)
 	}
-	return w, nil
+	return &h, nil
 }
 
 // rowOrNew returns the record's row, or a new one that remembers how far this
@@ -234,6 +247,13 @@ func (t *txn) put(w *row, before row) error {
 	}
 	if before.rec.IsZero() && before.ownHigh != (syncproto.Dot{}) {
 		if err := t.tx.Delete(bucketEvicted, id[:]); err != nil {
+			return err
+		}
+	}
+	if had, has := before.rec.Context(), w.rec.Context(); !had.LessEq(has) || had.Equal(has) {
+		// What stands beside the row counted for this context, or may count for
+		// one that comes back.
+		if err := t.tx.Delete(bucketSettled, id[:]); err != nil {
 			return err
 		}
 	}
@@ -303,6 +323,9 @@ func (t *txn) evict(w *row) error {
 		return err
 	}
 	t.change(w, ChangeRemoved, SourceSync)
+	if err := t.tx.Delete(bucketSettled, id[:]); err != nil {
+		return err
+	}
 	return t.tx.Delete(bucketRecords, id[:])
 }
 
@@ -471,8 +494,9 @@ func (t *txn) observe(d syncproto.Delta) {
 	t.st.minter = t.st.minter.Observe(latest, t.now, syncproto.DeviceClockTolerance)
 }
 
-func (t *txn) change(w *row, kind ChangeKind, from Source) {
-	id := w.rec.ID()
+func (t *txn) change(w *row, kind ChangeKind, from Source) { t.changeOf(w.rec.ID(), w, kind, from) }
+
+func (t *txn) changeOf(id syncproto.RecordID, w *row, kind ChangeKind, from Source) {
 	main := id
 	if !w.of.IsZero() {
 		main = w.of
