@@ -5,6 +5,8 @@
 // -require did not PASS, or when nothing ran at all. A suite that is skipped or deleted by mistake looks
 // exactly like one that passes; this is where the difference is seen.
 //
+// With -say it also prints what the required tests logged, which is how much they tried.
+//
 // A line of the file is `<package, relative to the module> <test>[/subtest]`; # starts a comment.
 package main
 
@@ -24,14 +26,15 @@ import (
 func main() {
 	require := flag.String("require", "", "file of tests that must have passed")
 	module := flag.String("module", "github.com/sambang-id/sambang", "module that the packages of -require are relative to")
+	say := flag.Bool("say", false, "print what the required tests logged")
 	flag.Parse()
-	if err := run(os.Stdin, os.Stdout, *require, *module); err != nil {
+	if err := run(os.Stdin, os.Stdout, *require, *module, *say); err != nil {
 		fmt.Fprintln(os.Stderr, "testguard:", err)
 		os.Exit(1)
 	}
 }
 
-func run(stdin io.Reader, stdout io.Writer, requireFile, module string) error {
+func run(stdin io.Reader, stdout io.Writer, requireFile, module string, say bool) error {
 	var required []string
 	if requireFile != "" {
 		text, err := os.ReadFile(requireFile)
@@ -40,7 +43,11 @@ func run(stdin io.Reader, stdout io.Writer, requireFile, module string) error {
 		}
 		required = parseRequired(string(text), module)
 	}
-	result, err := read(stdin, stdout)
+	var told []string
+	if say {
+		told = required
+	}
+	result, err := read(stdin, stdout, told)
 	if err != nil {
 		return err
 	}
@@ -82,11 +89,12 @@ type event struct {
 // result holds full names, `<import path> <test>`; failed also holds packages and builds.
 type result struct {
 	passed, failed, skipped map[string]bool
+	told                    []string
 }
 
-// read prints package lines as they come, and the output of a test only once that test has failed.
-func read(stdin io.Reader, stdout io.Writer) (result, error) {
-	r := result{passed: map[string]bool{}, failed: map[string]bool{}, skipped: map[string]bool{}}
+// read prints package lines as they come, and the output of a test only once that test has failed, or when it is one of told.
+func read(stdin io.Reader, stdout io.Writer, told []string) (result, error) {
+	r := result{passed: map[string]bool{}, failed: map[string]bool{}, skipped: map[string]bool{}, told: told}
 	held := map[string][]string{}
 	lines := bufio.NewReader(stdin)
 	for {
@@ -128,6 +136,9 @@ func (r result) add(e event, held map[string][]string, stdout io.Writer) {
 		if e.Test != "" {
 			r.passed[name] = true
 		}
+		if slices.Contains(r.told, name) {
+			tell(name, held[name], stdout)
+		}
 		delete(held, name)
 	case "skip":
 		if e.Test != "" {
@@ -140,6 +151,16 @@ func (r result) add(e event, held map[string][]string, stdout io.Writer) {
 func isPackageLine(s string) bool {
 	return strings.HasPrefix(s, "ok ") || strings.HasPrefix(s, "FAIL") || strings.HasPrefix(s, "?  ") ||
 		strings.HasPrefix(s, "\t") || strings.HasPrefix(s, "panic:")
+}
+
+// tell prints the log of a test without the lines of the testing package.
+func tell(name string, lines []string, stdout io.Writer) {
+	fmt.Fprintf(stdout, "passed %s\n", name)
+	for _, line := range lines {
+		if text := strings.TrimSpace(line); !strings.HasPrefix(text, "===") && !strings.HasPrefix(text, "---") {
+			fmt.Fprint(stdout, line)
+		}
+	}
 }
 
 func flush(name string, held map[string][]string, stdout io.Writer) {

@@ -33,7 +33,7 @@ func TestGuard(t *testing.T) {
 			if err := os.WriteFile(file, []byte(c.require), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err := run(strings.NewReader(c.input), io.Discard, file, "m")
+			err := run(strings.NewReader(c.input), io.Discard, file, "m", false)
 			if c.want == "" && err != nil {
 				t.Fatalf("unexpected: %v", err)
 			}
@@ -46,10 +46,31 @@ func TestGuard(t *testing.T) {
 
 func TestOutputIsThatOfGoTest(t *testing.T) {
 	var out strings.Builder
-	if _, err := read(strings.NewReader(green), &out); err != nil {
+	if _, err := read(strings.NewReader(green), &out, nil); err != nil {
 		t.Fatal(err)
 	}
 	if out.String() != "ok  \tm/a\t0.01s\n" {
 		t.Fatalf("printed %q", out.String())
+	}
+}
+
+func TestWhatRequiredTestsLogIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "required")
+	if err := os.WriteFile(file, []byte("a TestOne\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	input := `{"Action":"run","Package":"m/a","Test":"TestOne"}
+{"Action":"output","Package":"m/a","Test":"TestOne","Output":"=== RUN   TestOne\n"}
+{"Action":"output","Package":"m/a","Test":"TestOne","Output":"    one_test.go:3: 1000 images\n"}
+{"Action":"pass","Package":"m/a","Test":"TestOne"}
+{"Action":"output","Package":"m/a","Test":"TestTwo","Output":"    two_test.go:3: hush\n"}
+{"Action":"pass","Package":"m/a","Test":"TestTwo"}
+`
+	var out strings.Builder
+	if err := run(strings.NewReader(input), &out, file, "m", true); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "1000 images") || strings.Contains(got, "hush") || strings.Contains(got, "=== RUN") {
+		t.Errorf("told:\n%s", got)
 	}
 }
