@@ -81,8 +81,8 @@ func (id *Identity) IssuePersonToken(p Person, life time.Duration, now time.Time
 // VerifyPerson returns the person whom a token names. Errors: token_invalid,
 // token_expired, wrong_server.
 func (id *Identity) VerifyPerson(token string, now time.Time) (Person, error) {
-	if len(token) > 2*maxToken {
-		return Person{}, invalid("is longer than %d bytes", 2*maxToken)
+	if len(token) > 2*maxToken || !isToken(token) {
+		return Person{}, invalid("is longer than %d bytes or not of base64url", 2*maxToken)
 	}
 	var c personClaims
 	parser := jwt.NewParser(
