@@ -46,21 +46,30 @@ func ParseCode(s string) (EnrolCode, error) {
 	code := EnrolCode{URL: q.Get("u"), Enrolment: q.Get("e"), Secret: q.Get("s")}
 	u, err := url.Parse(code.URL)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || code.URL != strings.ToLower(code.URL):
 		return bad("address")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()), u.Scheme != "http" && u.Scheme != "https":
 		return bad("address: only https, or http on this machine")
 	}
-	if p := q.Get("p"); p != "" {
-		if code.Pin, err = b64.DecodeString(p); err != nil || len(code.Pin) != sha256.Size {
-			return bad("pin")
+	pin := ""
+	if q.Has("p") {
+		if p := q.Get("p"); p != "" {
+			if code.Pin, err = b64.DecodeString(p); err != nil || len(code.Pin) != sha256.Size {
+				return bad("pin")
+			}
 		}
+		pin = "&p=" + b64.EncodeToString(code.Pin)
 	}
 	if code.Enrolment == "" || len(code.Enrolment) > 64 {
 		return bad("enrolment")
 	}
-	if secret, err := b64.DecodeString(code.Secret); err != nil || len(secret) != 16 {
+	secret, err := b64.DecodeString(code.Secret)
+	if err != nil || len(secret) != 16 {
 		return bad("secret")
+	}
+	// One code has one text: a damaged one must not pass for its original.
+	if rest != "u="+url.QueryEscape(code.URL)+pin+"&e="+url.QueryEscape(code.Enrolment)+"&s="+b64.EncodeToString(secret) {
+		return bad("form")
 	}
 	return code, nil
 }

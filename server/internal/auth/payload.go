@@ -108,6 +108,8 @@ func CheckURL(s string) error {
 		return bad("must be scheme, host and port alone")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return bad("has characters outside ASCII; write an international name in its xn-- form")
+	case s != strings.ToLower(s):
+		return bad("has capital letters; one server has one address") // or one code would have several texts
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return nil
 	}

@@ -85,8 +85,20 @@ func ParseEnrolRequest(body []byte) (EnrolRequest, error) {
 	if _, err := syncproto.Canonicalize(body); err != nil {
 		return r, syncproto.Errorf(syncproto.CodeMalformed, "the enrolment is not one JSON value with unique keys")
 	}
-	if err := json.Unmarshal(body, &r); err != nil {
-		return r, syncproto.Errorf(syncproto.CodeMalformed, "the enrolment is not an object of strings")
+	// By the exact names: encoding/json would also take "Secret" for "secret",
+	// which gives one request several texts.
+	var members map[string]json.RawMessage
+	err := json.Unmarshal(body, &members)
+	for name, to := range map[string]*string{
+		"enrolment": &r.Enrolment, "secret": &r.Secret, "algorithm": &r.Algorithm, "public_key": &r.PublicKey,
+		"key_nonce": &r.KeyNonce, "device_name": &r.DeviceName, "proof": &r.Proof,
+	} {
+		if m, ok := members[name]; ok && err == nil {
+			err = json.Unmarshal(m, to)
+		}
+	}
+	if err != nil {
+		return EnrolRequest{}, syncproto.Errorf(syncproto.CodeMalformed, "the enrolment is not an object of strings")
 	}
 	return r, nil
 }

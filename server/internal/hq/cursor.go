@@ -42,7 +42,8 @@ func (s *Service) open(use byte, token string) ([]byte, error) {
 		return nil, invalid("a cursor of more than %d bytes", maxCursor)
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < 1+macBytes {
+	// Decoding skips line breaks, which would give one cursor several texts.
+	if err != nil || len(b) < 1+macBytes || len(token) != base64.RawURLEncoding.EncodedLen(len(b)) {
 		return nil, invalid("this is not a cursor")
 	}
 	body, mac := b[:len(b)-macBytes], b[len(b)-macBytes:]

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,13 +132,11 @@ func reason(r *http.Request) (string, error) {
 	if _, err := syncproto.Canonicalize(body); err != nil {
 		return "", syncproto.Errorf(syncproto.CodeMalformed, "the decision is not one JSON value with unique keys")
 	}
-	var in struct {
-		Reason string `json:"reason"`
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
+	var in map[string]string // and no struct: its names would match in any case
+	err = json.Unmarshal(body, &in)
+	why, ok := in["reason"]
+	if err != nil || !ok && len(in) > 0 || len(in) > 1 {
 		return "", syncproto.Errorf(syncproto.CodeMalformed, `the decision is not {"reason": "…"}`)
 	}
-	return in.Reason, nil
+	return why, nil
 }
