@@ -21,11 +21,11 @@ func (s *Store) Backup(ctx context.Context, to string) (err error) {
 		}
 	}()
 	// Holding a reader's place keeps Close waiting.
-	idle, err := s.reader(ctx)
+	idle, err := s.readers.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { s.readers <- idle }()
+	defer s.readers.put(idle)
 
 	dir := filepath.Dir(to)
 	f, err := os.CreateTemp(dir, ".sambang-backup-*") // for its owner only

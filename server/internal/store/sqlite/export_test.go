@@ -56,8 +56,11 @@ func (s *Store) Plan(ctx context.Context, text string, args ...any) (plan []stri
 func Pragma(ctx context.Context, s *Store, pool, name string) string {
 	c := s.writer
 	if pool == "reader" {
-		c = <-s.readers
-		defer func() { s.readers <- c }()
+		var err error
+		if c, err = s.readers.take(ctx); err != nil {
+			return err.Error()
+		}
+		defer s.readers.put(c)
 	}
 	v := &session{conn: c, ctx: ctx}
 	got, err := one(v, errEnded, func(c *cursor) string { return fmt.Sprint(c.row[0]) }, `PRAGMA `+name)

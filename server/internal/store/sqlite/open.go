@@ -54,10 +54,8 @@ type Store struct {
 	options Options
 	queue   queue
 	// writer is used only by who has the queue's turn.
-	writer *conn
-	// readers holds the idle ones of the opened reading connections.
-	readers chan *conn
-	opened  int
+	writer  *conn
+	readers *readers
 }
 
 var _ store.Store = (*Store)(nil)
@@ -85,7 +83,8 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := migrate(ctx, path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o, readers: make(chan *conn, o.Readers)}
+	s := &Store{path: path, options: o}
+	s.readers = newReaders(o.Readers, func(ctx context.Context) (*conn, error) { return s.connect(ctx, true) })
 	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
 	defer func() {
 		if err != nil {
@@ -95,14 +94,11 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if s.writer, err = s.connect(ctx, false); err != nil {
 		return nil, err
 	}
-	for range o.Readers {
-		c, err := s.connect(ctx, true)
-		if err != nil {
-			return nil, err
-		}
-		s.readers <- c
-		s.opened++
+	c, err := s.readers.take(ctx) // so that what is wrong with it is known now
+	if err != nil {
+		return nil, err
 	}
+	s.readers.put(c)
 	return s, nil
 }
 
@@ -224,12 +220,7 @@ func (s *Store) Close() error {
 // closeConns closes the readers first: the last connection moves the log into
 // the file, and must be the one that may write.
 func (s *Store) closeConns() error {
-	var errs []error
-	for range s.opened {
-		c := <-s.readers
-		errs = append(errs, c.close())
-	}
-	close(s.readers)
+	errs := []error{s.readers.close()}
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}

@@ -20,11 +20,11 @@ func (s *Store) View(ctx context.Context, fn func(store.Reader) error) error {
 
 // view runs fn in a read transaction.
 func (s *Store) view(ctx context.Context, fn func(*session) error) (err error) {
-	c, err := s.reader(ctx)
+	c, err := s.readers.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { s.readers <- c }()
+	defer s.readers.put(c)
 	if _, err := c.exec(context.WithoutCancel(ctx), `BEGIN`); err != nil {
 		return err
 	}
@@ -36,22 +36,6 @@ func (s *Store) view(ctx context.Context, fn func(*session) error) (err error) {
 		}
 	}()
 	return fn(v)
-}
-
-// reader waits for an idle connection.
-func (s *Store) reader(ctx context.Context) (*conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	select {
-	case c := <-s.readers:
-		if c == nil {
-			return nil, store.ErrClosed
-		}
-		return c, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 var _ store.Reader = (*session)(nil)
