@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -17,6 +18,11 @@ func (p *response) feed(f *wire.Feed) error {
 		return err
 	}
 	entries := f.GetEntries()
+	if ablate.Off(ablate.A17CursorLast) && p.trusted {
+		if err := p.r.update(func(t *txn) error { return t.advance(f.GetCursors()) }); err != nil {
+			return err
+		}
+	}
 	for first := true; first || len(entries) > 0; first = false {
 		part := entries[:min(chunk, len(entries))]
 		entries = entries[len(part):]
@@ -38,16 +44,7 @@ func (p *response) feed(f *wire.Feed) error {
 			if err := t.authors(f.GetAuthors()); err != nil {
 				return err
 			}
-			for _, c := range f.GetCursors() {
-				if _, err := syncproto.ParseScope(c.GetScope()); err != nil {
-					return err
-				}
-				b := binary.BigEndian.AppendUint64(nil, c.GetSeq())
-				if err := t.tx.Put(bucketCursors, []byte(c.GetScope()), b); err != nil {
-					return err
-				}
-			}
-			return nil
+			return t.advance(f.GetCursors())
 		})
 		if forked != 0 {
 			// Somebody knows more of us than we wrote. Nothing of this part was
@@ -64,6 +61,20 @@ func (p *response) feed(f *wire.Feed) error {
 			return err
 		}
 		p.pulled(len(part))
+	}
+	return nil
+}
+
+// advance moves the cursors to where the feed has been read.
+func (t *txn) advance(cursors []*wire.Cursor) error {
+	for _, c := range cursors {
+		if _, err := syncproto.ParseScope(c.GetScope()); err != nil {
+			return err
+		}
+		b := binary.BigEndian.AppendUint64(nil, c.GetSeq())
+		if err := t.tx.Put(bucketCursors, []byte(c.GetScope()), b); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -189,7 +200,7 @@ func (p *response) left(t *txn, dec *wire.Decoder, e *wire.Entry) (syncproto.Rep
 	if !p.trusted {
 		return 0, t.refetch(id, 0)
 	}
-	if !e.GetLeft().GetVisible() && w.rec.Context().LessEq(ctx) {
+	if !e.GetLeft().GetVisible() && w.evictable(ctx) {
 		p.rep.Evicted++
 		return 0, t.evict(w)
 	}
@@ -222,7 +233,7 @@ func (p *response) answered(t *txn, dec *wire.Decoder, v *wire.Verdict) (syncpro
 	case v.GetPurged():
 		p.rep.Evicted++
 		return 0, t.evict(w)
-	case v.GetKnown() && w.rec.Context().LessEq(ctx):
+	case v.GetKnown() && w.evictable(ctx):
 		p.rep.Evicted++
 		return 0, t.evict(w)
 	case v.GetKnown() || w.quarantined():

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -18,7 +19,11 @@ func (r *Replica) Get(id ID) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.show(d)
+	shown, err := r.show(d)
+	if err == nil && ablate.Off(ablate.A22ProjectionPure) {
+		err = r.writeShown(shown)
+	}
+	return shown, err
 }
 
 // Filter selects records for [Replica.List]. Empty fields select all.

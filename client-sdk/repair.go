@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -182,7 +183,7 @@ func (t *txn) remintRows(id syncproto.ReplicaID, todo []syncproto.RecordID) erro
 			return err
 		}
 		before := *w
-		if own := t.st.minter.Replica(); w.ownHigh.Replica == own && w.rec.Context().Get(own) < w.ownHigh.N {
+		if own := t.st.minter.Replica(); !ablate.Off(ablate.A12OwnHigh) && w.ownHigh.Replica == own && w.rec.Context().Get(own) < w.ownHigh.N {
 			if err := t.rotate("hole"); err != nil {
 				return err
 			}
@@ -273,7 +274,7 @@ func (s *state) forkedBy(ctx syncproto.VV) syncproto.ReplicaID {
 		if in == nil || in.Forked {
 			continue
 		}
-		if n, _ := s.end(in); d.N > n {
+		if n, _ := s.end(in); !ablate.Off(ablate.A04Fence) && d.N > n {
 			return d.Replica
 		}
 	}
@@ -292,7 +293,7 @@ func forkedHeads(tx *cache.Tx, st *state, heads []*wire.Head) ([]syncproto.Repli
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
+		if !ok && !ablate.Off(ablate.A04Fence) && !ablate.Off(ablate.A26ChainOnPull) {
 			out = append(out, in.ID)
 		}
 	}

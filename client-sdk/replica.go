@@ -15,6 +15,7 @@ import (
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
 	"github.com/sambang-id/sambang/client-sdk/internal/transport"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -100,6 +101,7 @@ func (r *Replica) start() error {
 		why = "first"
 	case r.opts.RotateOnOpen:
 		why = "every open"
+	case ablate.Off(ablate.A04Fence):
 	case found != cache.MarkValid:
 		why = "mark " + found.String()
 	case mark != markOf(st.minter):

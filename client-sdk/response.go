@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -93,7 +94,7 @@ func (p *response) chain(heads []*wire.Head) error {
 			switch {
 			case err != nil:
 				return err
-			case ok:
+			case ok || ablate.Off(ablate.A04Fence):
 				in.ConfirmedN, in.ConfirmedHead = h.GetN(), bytes.Clone(h.GetHead())
 			default:
 				if err := t.fork(in.ID); err != nil {
@@ -157,7 +158,7 @@ func (p *response) accept(b *wire.Begin) error {
 
 func (p *response) adopt(t *txn, b *wire.Begin, receipt *wire.ReceiptBody) error {
 	link := &t.st.link
-	p.trusted = b.GetGrantsVersion() >= link.GrantsVersion
+	p.trusted = ablate.Off(ablate.A24Trusted) || b.GetGrantsVersion() >= link.GrantsVersion
 	if b.GetGrantsVersion() > link.GrantsVersion {
 		if err := t.regrant(b.GetGrantsVersion(), b.GetGrants()); err != nil {
 			return err
@@ -464,6 +465,9 @@ func (p *response) settle(t *txn, o outcome) error {
 	switch o.result {
 	case wire.Result_RESULT_APPLIED:
 		w.acked = w.acked.Join(o.sent.ctx)
+		if ablate.Off(ablate.A02AckNamesCtx) {
+			w.acked = w.rec.Context()
+		}
 		w.needFull = false
 		if o.sent.repair {
 			w.broken = false
@@ -535,7 +539,7 @@ func (p *response) absorbed(t *txn, w *row, before row, o outcome) error {
 // server has all of it; otherwise it is asked for again (I10). before is the
 // row as it is stored, which is what the counts have.
 func (p *response) verdict(t *txn, w *row, before row, server syncproto.VV) (evicted bool, err error) {
-	if p.trusted && w.rec.Context().LessEq(server) {
+	if p.trusted && w.evictable(server) {
 		p.rep.Evicted++
 		return true, t.evict(&before)
 	}

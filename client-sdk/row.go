@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/pack"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -64,6 +65,11 @@ func (w *row) toPush() bool {
 		return false
 	}
 	return w.aside.IsEmpty() || !w.rec.Context().LessEq(w.aside)
+}
+
+// evictable reports whether the server has all of the record (I10).
+func (w *row) evictable(server syncproto.VV) bool {
+	return ablate.Off(ablate.A09Evict) || w.rec.Context().LessEq(server)
 }
 
 // quarantined reports whether the server has received the record and not
@@ -275,7 +281,9 @@ func (w *row) inEpoch(epoch uint32) {
 		return
 	}
 	w.epoch = epoch
-	w.acked = syncproto.VV{}
+	if !ablate.Off(ablate.A13EpochForgets) {
+		w.acked = syncproto.VV{}
+	}
 	w.aside, w.asideCode = syncproto.VV{}, ""
 	w.needFull = false
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -133,6 +134,9 @@ func (t *txn) finish() error {
 // preparing: waiting for the disk is most of a save. The commit waits for it.
 func (t *txn) beginMark() {
 	m := markOf(t.st.minter)
+	if ablate.Off(ablate.A25MarkEachMint) && t.st.minter.Replica() == t.old.minter.Replica() {
+		return
+	}
 	if t.mark == nil && m == markOf(t.old.minter) || t.mark != nil && m == t.marked {
 		return
 	}

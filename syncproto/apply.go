@@ -1,6 +1,10 @@
 package syncproto
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sambang-id/sambang/internal/ablate"
+)
 
 // Change says what a join did.
 type Change struct {
@@ -24,7 +28,7 @@ func Apply(r Record, d Delta) (Change, error) {
 	if r.id != d.id {
 		return Change{}, Errorf(CodeBadRecord, "delta of record %s applied to %s", d.id, r.id)
 	}
-	if !d.base.LessEq(r.ctx) {
+	if !ablate.Off(ablate.A01BaseCheck) && !d.base.LessEq(r.ctx) {
 		return Change{}, Errorf(CodeNeedFull, "context does not cover the base of the delta")
 	}
 	if r.IsZero() {
@@ -51,6 +55,9 @@ func Apply(r Record, d Delta) (Change, error) {
 		}
 	}
 	ctx := r.ctx.Join(d.ctx)
+	if ablate.Off(ablate.A19NoPruning) {
+		ctx = ctx.pruned(m.out)
+	}
 	if len(m.paths) == 0 && ctx.Equal(r.ctx) && floor.Equal(r.floor) {
 		return Change{Record: r}, nil
 	}
@@ -93,7 +100,7 @@ type merge struct {
 func (m *merge) unnamed(f Field) error {
 	l := aboveFloor(f.Path, f.Siblings, m.floor)
 	for _, s := range l {
-		if m.d.ctx.Covers(s.Dot) && !m.d.base.Covers(s.Dot) {
+		if !ablate.Off(ablate.A00Net) && m.d.ctx.Covers(s.Dot) && !m.d.base.Covers(s.Dot) {
 			return Errorf(CodeTripwire, "delta has seen dot %s, but neither names nor bases its path", s.Dot)
 		}
 	}
@@ -130,7 +137,7 @@ func (m *merge) named(path string, left, right []Sibling) error {
 		default:
 			keep := l[i]
 			if !s[j].Elided() {
-				if s[j].Value != keep.Value || s[j].HLC != keep.HLC {
+				if !ablate.Off(ablate.A00Net) && (s[j].Value != keep.Value || s[j].HLC != keep.HLC) {
 					return Errorf(CodeEquivocation, "dot %s names two writes", keep.Dot)
 				}
 				if s[j].Suspect && !keep.Suspect {
@@ -141,7 +148,7 @@ func (m *merge) named(path string, left, right []Sibling) error {
 			i, j = i+1, j+1
 		}
 	}
-	if lostL && !newS || lostS && !newL {
+	if !ablate.Off(ablate.A00Net) && (lostL && !newS || lostS && !newL) {
 		return Errorf(CodeTripwire, "a sibling vanishes without a write that replaces it")
 	}
 	if len(out) > MaxSiblings {
@@ -162,7 +169,7 @@ func (m *merge) keepMerged(path string, before, after []Sibling, changed bool) {
 	if changed || len(before) != len(after) {
 		m.paths = append(m.paths, path)
 	}
-	if len(after) > 0 {
+	if len(after) > 0 && !(ablate.Off(ablate.A18NoGC) && allNull(after)) {
 		m.out = append(m.out, Field{path, after})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+
+	"github.com/sambang-id/sambang/internal/ablate"
 )
 
 // Digest is a SHA-256 sum.
@@ -89,7 +91,7 @@ type Overwritten struct {
 // and ships the overwritten siblings that the server has not acknowledged as
 // history.
 func (m Minter) Write(r Record, ownHigh uint64, nowMillis int64, writes ...Write) (Record, Minter, []Mint, []Overwritten, error) {
-	if own := r.ctx.Get(m.replica); own < ownHigh {
+	if own := r.ctx.Get(m.replica); !ablate.Off(ablate.A12OwnHigh) && own < ownHigh {
 		return r, m, nil, nil, Errorf(CodeHole, "record shows %d of this replica's writes up to %d", own, ownHigh)
 	}
 	if r.ctx.Get(m.replica) > m.n {
@@ -109,6 +111,10 @@ func (m Minter) Write(r Record, ownHigh uint64, nowMillis int64, writes ...Write
 		}
 		if w.Value.IsZero() {
 			return r, start, nil, nil, Errorf(CodeBadValue, "write without a value")
+		}
+		if ablate.Off(ablate.A03DeleteHasDot) && w.Value.IsNull() {
+			out.fields = slices.DeleteFunc(out.fields, func(f Field) bool { return f.Path == w.Path })
+			continue
 		}
 		var mint Mint
 		m, mint = m.mint(r.id, w.Path, w.Value, nowMillis)
@@ -193,6 +199,9 @@ func Remint(r Record, forked ReplicaID, acked uint64, m Minter, nowMillis int64)
 // mintAt makes the next dot with a time of the past.
 func (m Minter) mintAt(id RecordID, path string, v Value, at HLC, nowMillis int64) (Minter, Mint) {
 	m.n++
+	if ablate.Off(ablate.A05Counter) {
+		m.n = max(m.n, clockCounter(nowMillis))
+	}
 	m.clock = m.clock.Next(nowMillis)
 	dot := Dot{m.replica, m.n}
 	step := Step(id, path, dot, at, v)

@@ -5,6 +5,11 @@ type Rule string
 
 // The rules of the sync core.
 const (
+	// A00Net is no rule of the protocol but its safety net: tripwire,
+	// equivocation check and absorb. It is taken out together with a rule that
+	// has to hold without it.
+	A00Net Rule = "A00"
+
 	A01BaseCheck      Rule = "A01" // a delta is applied only on the base that it needs
 	A02AckNamesCtx    Rule = "A02" // an acknowledgement names what was sent, and is no flag
 	A03DeleteHasDot   Rule = "A03" // a deletion is a write with a dot

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"slices"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -134,8 +135,8 @@ func (e *Engine) judge(dev store.Device, o opening, epoch store.Epoch, witnesses
 	// Stamps that were forgotten prove nothing: a device could collect one for
 	// later, and make everybody push everything again.
 	forgotten := len(witnesses) == store.KeepWitnesses && w.GetN() < witnesses[len(witnesses)-1].N
-	unknown := w.GetN() > 0 && !forgotten && !slices.ContainsFunc(witnesses, func(x store.Witness) bool {
-		return x.N == w.GetN() && string(x.Stamp[:]) == string(w.GetStamp())
+	unknown := !ablate.Off(ablate.A06Witness) && w.GetN() > 0 && !forgotten && !slices.ContainsFunc(witnesses, func(x store.Witness) bool {
+		return x.N == w.GetN() && (ablate.Off(ablate.A07Stamp) || string(x.Stamp[:]) == string(w.GetStamp()))
 	})
 	// Only a stamp that this server's key made proves a rollback: nobody else
 	// may send every device into a new epoch.
@@ -161,6 +162,7 @@ func (e *Engine) judge(dev store.Device, o opening, epoch store.Epoch, witnesses
 			r = store.Replica{ID: c.replica, KeyNonce: c.keyNonce, HeldHead: syncproto.ChainStart(c.replica), ClaimedHead: syncproto.ChainStart(c.replica)}
 		}
 		switch {
+		case ablate.Off(ablate.A04Fence):
 		case c.confirmed != r.ClaimedN, r.ClaimedN > 0 && c.confirmedHead != r.ClaimedHead, c.n < r.ClaimedN:
 			contested = append(contested, &wire.Head{Replica: uint64(r.ID), N: r.ClaimedN, Head: r.ClaimedHead[:]})
 			continue
@@ -170,7 +172,7 @@ func (e *Engine) judge(dev store.Device, o opening, epoch store.Epoch, witnesses
 		if !ok || c.n > r.ClaimedN {
 			r.ClaimedN, r.ClaimedHead = c.n, c.head
 			changed = append(changed, r)
-		} else if c.n == r.ClaimedN && c.n > 0 && c.head != r.ClaimedHead {
+		} else if !ablate.Off(ablate.A04Fence) && c.n == r.ClaimedN && c.n > 0 && c.head != r.ClaimedHead {
 			contested = append(contested, &wire.Head{Replica: uint64(r.ID), N: r.ClaimedN, Head: r.ClaimedHead[:]})
 			continue
 		}

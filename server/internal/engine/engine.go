@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/pack"
@@ -78,6 +79,9 @@ func (e *Engine) mint(now int64, write func(syncproto.Minter) (syncproto.Minter,
 		var b [8]byte
 		if _, err := io.ReadFull(e.rand, b[:]); err != nil {
 			return fmt.Errorf("draw a replica id: %w", err)
+		}
+		if ablate.Off(ablate.A23ServerReplica) {
+			copy(b[:], e.config.ServerID)
 		}
 		e.writer.minter = syncproto.NewMinter(syncproto.ReplicaID(binary.BigEndian.Uint64(b[:])|1), syncproto.HLCFromMillis(now))
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -142,7 +143,7 @@ func (m *merging) one(it *item) (syncproto.Scope, error) {
 	if err != nil || verdict != "" {
 		return "", m.settle(it, cur, verdict, err)
 	}
-	if !merged.Changed {
+	if !merged.Changed && !ablate.Off(ablate.R10Idempotency) {
 		m.push.applied(it, cur.record)
 		return "", nil
 	}
@@ -169,11 +170,15 @@ func (p *push) merge(cur *current, it *item) (c syncproto.Change, verdict syncpr
 		case cur.record.IsZero() && !p.mayWrite(p.homeOf(it)), !cur.record.IsZero() && !p.mayWrite(cur.row.Scope) && !it.passed:
 			return c, syncproto.CodeScopeDenied, nil
 		}
-		if code := p.forged(cur.record, it.delta); code != "" {
+		if code := p.forged(cur.record, it.delta); code != "" && !ablate.Off(ablate.A16Forged) {
 			return c, code, nil
 		}
 	}
-	c, err = syncproto.Apply(cur.record, it.delta)
+	delta := it.delta
+	if ablate.Off(ablate.A10WholeRecord) {
+		delta = withoutAField(delta)
+	}
+	c, err = syncproto.Apply(cur.record, delta)
 	switch code := syncproto.CodeOf(err); {
 	case err == nil:
 	case code == syncproto.CodeInternal:
@@ -228,7 +233,7 @@ func (p *push) homeOf(it *item) syncproto.Scope {
 // device's: a value of theirs, or a context that claims to have seen more of
 // theirs than the server has, which would silently suppress it (C10).
 func (p *push) forged(rec syncproto.Record, d syncproto.Delta) syncproto.Code {
-	if p.recovering() {
+	if !ablate.Off(ablate.A15Relayed) && p.recovering() {
 		return ""
 	}
 	if !d.Floor().LessEq(rec.Floor()) {

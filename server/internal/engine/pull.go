@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -61,7 +62,11 @@ func (p *pull) plan(r store.HeadReader, own map[syncproto.Scope]ownRun) (bool, e
 			continue
 		}
 		for _, class := range g.Classes {
-			heads, err := r.Heads(g.Region, class)
+			region := g.Region
+			if ablate.Off(ablate.R13RegionFilter) {
+				region = ""
+			}
+			heads, err := r.Heads(region, class)
 			if err != nil {
 				return false, err
 			}
@@ -243,7 +248,7 @@ func (f *frame) row(row store.Row, cursor uint64) (bool, error) {
 	switch {
 	case pushed:
 		delta = rec.Delta(sent, suspect...)
-	case entered > cursor:
+	case !ablate.Off(ablate.A08Cursor) && entered > cursor:
 		delta = rec.Full()
 	default:
 		changed := make(map[string]bool, len(stamps))
@@ -253,6 +258,9 @@ func (f *frame) row(row store.Row, cursor uint64) (bool, error) {
 			i++
 		}
 		delta = rec.DeltaOf(func(path string) bool { return changed[path] })
+	}
+	if ablate.Off(ablate.A11NoHiding) {
+		delta = withoutAField(delta)
 	}
 	f.add(row.Scope, &wire.Entry{Entry: &wire.Entry_Delta{Delta: f.encoder().Delta(delta)}})
 	return true, nil
