@@ -33,10 +33,10 @@ var layers = []struct {
 	why    string
 }{
 	{"syncproto", nil, nil, "the contract depends on nobody, so that a client in any language can follow it alone"},
-	{"client-sdk", []string{"syncproto"}, []string{"server"}, "an app that embeds the SDK must not carry the server"},
+	{"client-sdk", []string{"syncproto", "=internal/disk"}, []string{"server"}, "an app that embeds the SDK must not carry the server"},
 	{"client-sdk/internal/cache", []string{"syncproto"}, nil, "the cache stores; it knows nothing of the network or of the API above it"},
 	{"client-sdk/internal/transport", []string{"syncproto"}, nil, "the transport moves bytes; it knows nothing of the cache"},
-	{"server", []string{"syncproto"}, []string{"client-sdk"}, "the server must not depend on one of its clients"},
+	{"server", []string{"syncproto", "=internal/disk"}, []string{"client-sdk"}, "the server must not depend on one of its clients"},
 	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
 	{"server/internal/auth", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "who is calling is decided below HTTP"},
 	{"server/internal/store", []string{"syncproto"}, nil, "the contract of storage knows nothing of those who use it"},
@@ -45,11 +45,12 @@ var layers = []struct {
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
-	{"sim", publicPaths, nil, "the checker runs what is shipped: it reaches no deeper than an app does"},
+	{"sim", append([]string{"=internal/disk"}, publicPaths...), nil, "the checker runs what is shipped: it reaches no deeper than an app does, but for its hand on the disk"},
 	{"crash", publicPaths, nil, "what survives a power cut is what an app and a server wrote through their own APIs"},
 	{"kill", publicPaths, nil, "processes that are killed are those that are shipped"},
 	{"hostile", publicPaths, nil, "an attacker has no more than the public paths"},
 	{"load", publicPaths, nil, "load comes from outside"},
+	{"internal/disk", nil, nil, "a hand on the disk depends on nobody"},
 	{"internal/ablate", nil, nil, "a switch depends on nobody, since everybody may have a seam"},
 	{".", nil, nil, "the root holds arch_test.go alone"},
 }

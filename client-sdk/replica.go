@@ -16,6 +16,7 @@ import (
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
 	"github.com/sambang-id/sambang/client-sdk/internal/transport"
 	"github.com/sambang-id/sambang/internal/ablate"
+	"github.com/sambang-id/sambang/internal/disk"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -56,7 +57,13 @@ type Replica struct {
 // the file is sealed or the reverse), [syncproto.CodeConflictingIdentity] when
 // the Signer is not the one before; the file is unchanged then.
 // [syncproto.CodeNoSpace] when the disk is full.
-func Open(dir string, opts Options) (*Replica, error) { return open(dir, opts, nil) }
+func Open(dir string, opts Options) (*Replica, error) {
+	hand := disk.Of(opts.Rand) // the checker's; an app has none
+	if hand == nil {
+		return open(dir, opts, nil)
+	}
+	return open(dir, opts, func(op cache.Op, do func() error) error { return hand(disk.Op(op), do) })
+}
 
 func open(dir string, opts Options, fault func(cache.Op, func() error) error) (*Replica, error) {
 	opts = opts.withDefaults()

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/sambang-id/sambang/internal/disk"
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/hq"
@@ -71,7 +72,11 @@ func New(c Config) (_ *Server, err error) {
 	if s.identity, err = auth.OpenIdentity(c.Data, c.Rand); err != nil {
 		return nil, err
 	}
-	if s.store, err = sqlite.Open(context.Background(), filepath.Join(c.Data, StoreFile), sqlite.Options{}); err != nil {
+	var options sqlite.Options
+	if hand := disk.Of(c.Rand); hand != nil { // the checker's
+		options.Commit = func(do func() error) error { return hand("commit", do) }
+	}
+	if s.store, err = sqlite.Open(context.Background(), filepath.Join(c.Data, StoreFile), options); err != nil {
 		return nil, err
 	}
 	s.engine = engine.New(engine.Config{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -234,7 +235,10 @@ func (c *cursor) digest(i int) (d syncproto.Digest) {
 // translate makes an error of the driver one that callers branch on.
 func translate(err error) error {
 	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	case !errors.As(err, &e):
 		return err
 	}
 	const primary = 0xff

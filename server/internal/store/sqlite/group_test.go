@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -261,4 +262,33 @@ func TestALongQueryEndsWithItsContext(t *testing.T) {
 		t.Errorf("after %d rows: %v", n, err)
 	}
 	verify(t, s, 300)
+}
+
+// A hand on the commit sees each of them; when it fails one, nothing of it is
+// there, and when it fails one afterwards, all of it is.
+func TestAHandOnTheCommit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	var before, after error
+	s := open(t, path, sqlite.Options{Commit: func(do func() error) error {
+		if before != nil {
+			return before
+		}
+		return errors.Join(do(), after)
+	}})
+	put := func() error { return s.Update(t.Context(), oneStep(next)) }
+	before = fmt.Errorf("write: %w", syscall.ENOSPC)
+	if err := put(); !errors.Is(err, store.ErrFull) {
+		t.Errorf("a full disk: %v", err)
+	}
+	before, after = nil, errors.New("the power went")
+	if err := put(); !errors.Is(err, after) {
+		t.Errorf("failed afterwards: %v", err)
+	}
+	after = nil
+	if err := put(); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+	if got := query(t, path, `SELECT CAST(count(*) AS TEXT) FROM records`); got[0] != "2" {
+		t.Errorf("%s records, want 2", got[0])
+	}
 }

@@ -27,9 +27,16 @@ type Options struct {
 	GroupCalls int
 	GroupRows  int
 	GroupTime  time.Duration
+	// Commit is a test's hand on the disk: it is called around each commit. It
+	// may return an error without calling do, and then nothing is committed, or
+	// after it. Default: none.
+	Commit func(do func() error) error
 }
 
 func (o Options) withDefaults() Options {
+	if o.Commit == nil {
+		o.Commit = func(do func() error) error { return do() }
+	}
 	def := func(v *int, d int) {
 		if *v <= 0 {
 			*v = d

@@ -181,11 +181,12 @@ func (s *Store) finish(g *group) {
 	ctx := context.Background()
 	err := g.broken
 	if err == nil {
-		if _, err = s.writer.exec(ctx, sqlCommit); err == nil {
+		err = s.options.Commit(func() error { _, err := s.writer.exec(ctx, sqlCommit); return err })
+		if err == nil {
 			return
 		}
 	}
-	g.err = fmt.Errorf("commit: %w", err)
+	g.err = fmt.Errorf("commit: %w", translate(err))
 	// Leave the connection without a transaction, or the next group would join
 	// the failed one.
 	if _, err := s.writer.exec(ctx, sqlRollback); err != nil && !noTransaction(err) {
