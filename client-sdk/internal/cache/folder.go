@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/sambang-id/sambang/internal/ablate"
 )
 
 // makeFolder makes dir and its missing parents, readable by the app only, and makes their names durable.
@@ -38,6 +40,9 @@ func (o Options) makeFolder(dir string) error {
 func (o Options) syncFolder(dir string) error {
 	return o.durably(OpSyncDir, func() error {
 		if runtime.GOOS == "windows" { // folders cannot be synced there; NTFS journals names itself
+			return nil
+		}
+		if ablate.Off(ablate.R03DirSync) {
 			return nil
 		}
 		d, err := os.Open(dir)

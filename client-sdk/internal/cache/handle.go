@@ -12,6 +12,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/sambang-id/sambang/internal/ablate"
 )
 
 // handle is an open bbolt file. After a commit failed on it, it is only closed.
@@ -54,7 +56,7 @@ func attach(path string, o Options, accept func(header) error) (*handle, error) 
 			return accept(head)
 		})
 	})
-	if err == nil && !o.ReadOnly {
+	if err == nil && !o.ReadOnly && !ablate.Off(ablate.R04CommitFence) {
 		err = o.durably(OpFence, func() error { return fence(f) })
 	}
 	if err != nil {
@@ -111,6 +113,7 @@ func openBolt(f *os.File, readOnly bool) (*handle, error) {
 			FreelistType:    bolt.FreelistMapType,
 			InitialMmapSize: initialMap(),
 			NoStatistics:    true,
+			NoSync:          ablate.Off(ablate.R01NoSync),
 		})
 		return err
 	})

@@ -1,0 +1,20 @@
+//go:build linux && ablate
+
+package crash_test
+
+import (
+	"testing"
+
+	"github.com/sambang-id/sambang/internal/ablate"
+	"github.com/sambang-id/sambang/internal/ablate/ablatetest"
+)
+
+// The controls: without one rule of durability, the suite must fail.
+
+func TestAblatedSyncOfACommitIsNoticed(t *testing.T) {
+	ablatetest.Caught(t, ablate.R01NoSync, "^TestNoCrashOfAPhoneLosesWhatWasSaved$", "-crash.images=400")
+}
+
+func TestAblatedSyncOfAFolderIsNoticed(t *testing.T) {
+	ablatetest.Caught(t, ablate.R03DirSync, "^TestNoCrashOfAPhoneLosesWhatWasSaved$", "-crash.images=400")
+}
