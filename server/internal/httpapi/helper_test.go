@@ -18,6 +18,7 @@ import (
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/auth/authtest"
 	"github.com/sambang-id/sambang/server/internal/httpapi"
+	"github.com/sambang-id/sambang/server/internal/httpapi/openapitest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto"
@@ -33,6 +34,7 @@ type rig struct {
 	url      string
 	address  string
 	log      *lockedBuffer
+	document *openapitest.Document
 
 	mu       sync.Mutex
 	exchange httpapi.Exchange
@@ -51,7 +53,7 @@ func newRig(t *testing.T, limits httpapi.Limits) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, store: s, identity: id, log: &lockedBuffer{}, exchange: echoExchange}
+	r := &rig{t: t, store: s, identity: id, log: &lockedBuffer{}, document: openDocument(t), exchange: echoExchange}
 	r.api = httpapi.New(httpapi.Config{
 		Identity: id, Devices: auth.NewDeviceVerifier(s, id.ServerID, time.Now().Add(-time.Hour)),
 		Enroller: &auth.Enroller{Store: s, Identity: id},
@@ -231,6 +233,12 @@ func (r *rig) send(via http.RoundTripper, req *http.Request) answer {
 			r.t.Errorf("problem %s", a.body)
 		}
 		a.code = p.Code
+	}
+	if a.err == nil {
+		x := exchanged{request: req, got: got{status: a.status, header: a.header, body: a.body}}
+		if err := holdAnswer(r.document, r.api.Table(), x); err != nil {
+			r.t.Errorf("%s %s: %d is not as the document says: %v\n%.2000s", req.Method, req.URL.Path, a.status, err, a.body)
+		}
 	}
 	return a
 }

@@ -5,26 +5,20 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
-	"github.com/pb33f/libopenapi-validator/config"
 
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/hq/hqtest"
 	"github.com/sambang-id/sambang/server/internal/httpapi"
+	"github.com/sambang-id/sambang/server/internal/httpapi/openapitest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -40,10 +34,16 @@ type desk struct {
 	server   *httptest.Server
 	log      *lines
 
-	document validator.Validator
+	document *openapitest.Document
 	mu       sync.Mutex
-	answered map[string]bool // "GET /v1/log 200"
-	urls     []string
+	held     []exchanged
+}
+
+// exchanged is a request and its answer.
+type exchanged struct {
+	request *http.Request // without body
+	sent    []byte
+	got
 }
 
 // lines is a log that a test can read.
@@ -66,7 +66,7 @@ func (l *lines) String() string {
 
 func newDesk(t *testing.T, change func(*hq.Config)) *desk {
 	t.Helper()
-	d := &desk{t: t, log: &lines{}, answered: map[string]bool{}, document: openDocument(t)}
+	d := &desk{t: t, log: &lines{}, document: openDocument(t)}
 	logger := slog.New(slog.NewJSONHandler(d.log, nil))
 	d.World = hqtest.New(t, func(c *hq.Config) {
 		c.Audit = logger
@@ -111,51 +111,13 @@ func (h deskHealth) Stats(ctx context.Context) (s store.Stats, err error) {
 
 var _ hq.Decisions = (*engine.Engine)(nil)
 
-// openDocument returns the document as a strict reader holds it: without
-// members that it does not name. A line of the stream is the body of GET /line,
-// the answer at an address that is no route that of GET /none.
-func openDocument(t *testing.T) validator.Validator {
+func openDocument(t *testing.T) *openapitest.Document {
 	t.Helper()
-	var tree map[string]any
-	if err := json.Unmarshal(httpapi.OpenAPI(), &tree); err != nil {
-		t.Fatal(err)
-	}
-	schemas := at(tree, "components", "schemas")
-	for _, s := range schemas {
-		if s := s.(map[string]any); s["type"] == "object" {
-			s["additionalProperties"] = false
-		}
-	}
-	answers := func(status, media, schema string) map[string]any {
-		return map[string]any{"get": map[string]any{"responses": map[string]any{status: map[string]any{
-			"description": "of the test", "content": map[string]any{media: map[string]any{"schema": map[string]any{"$ref": "#/components/schemas/" + schema}}},
-		}}}}
-	}
-	at(tree, "paths")["/line"] = answers("200", "application/json", "LogLine")
-	at(tree, "paths")["/none"] = answers("404", "application/problem+json", "Problem")
-	strict, err := json.Marshal(tree)
+	d, err := openapitest.Read(httpapi.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := libopenapi.NewDocument(strict)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, errs := validator.NewValidator(doc, config.WithFormatAssertions())
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	if ok, errs := v.ValidateDocument(); !ok {
-		t.Fatalf("the document is not OpenAPI 3.1: %v", errs)
-	}
-	return v
-}
-
-func at(tree map[string]any, path ...string) map[string]any {
-	for _, p := range path {
-		tree = tree[p].(map[string]any)
-	}
-	return tree
+	return d
 }
 
 // person returns a token.
@@ -203,9 +165,6 @@ func (d *desk) ask(token, method, path string, body []byte, headers ...string) g
 	defer resp.Body.Close()
 	a := got{status: resp.StatusCode, header: resp.Header}
 	a.body, a.err = io.ReadAll(resp.Body)
-	if a.err == nil {
-		d.hold(req, resp, a.body)
-	}
 	if resp.Header.Get("Content-Type") == "application/problem+json" {
 		var p struct {
 			Code syncproto.Code `json:"code"`
@@ -215,65 +174,16 @@ func (d *desk) ask(token, method, path string, body []byte, headers ...string) g
 		}
 		a.code = p.Code
 	}
+	if a.err == nil {
+		x := exchanged{request: req, sent: body, got: a}
+		d.mu.Lock()
+		d.held = append(d.held, x)
+		d.mu.Unlock()
+		if err := hold(d.document, d.api.Table(), x); err != nil {
+			d.t.Errorf("%s %s: %d is not as the document says: %v\n%.2000s", method, req.URL.Path, a.status, err, a.body)
+		}
+	}
 	return a
-}
-
-// hold validates an answer.
-func (d *desk) hold(req *http.Request, resp *http.Response, body []byte) {
-	d.t.Helper()
-	d.mu.Lock()
-	d.urls = append(d.urls, req.URL.String())
-	d.answered[fmt.Sprintf("%s %s %d", req.Method, pattern(req.URL.Path), resp.StatusCode)] = true
-	d.mu.Unlock()
-	switch resp.Header.Get("Content-Type") {
-	case wire.ContentTypeJSON:
-		return // frames: their schema is the protobuf
-	case "application/x-ndjson":
-		for _, line := range bytes.Split(bytes.TrimSpace(body), []byte("\n")) {
-			d.valid(httptest.NewRequest(http.MethodGet, "http://desk/line", nil), http.StatusOK, http.Header{"Content-Type": {"application/json"}}, line)
-		}
-		return
-	}
-	again, err := http.NewRequestWithContext(d.t.Context(), req.Method, req.URL.String(), nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if !slices.ContainsFunc(d.api.Table(), func(l httpapi.Line) bool {
-		return strings.NewReplacer(":id", "{id}", ":key", "{key}").Replace(l.Path) == pattern(req.URL.Path)
-	}) {
-		again.URL.Path = "/none"
-	}
-	d.valid(again, resp.StatusCode, resp.Header, body)
-	if p := resp.Header.Get("Content-Type"); resp.StatusCode >= 400 && p != "application/problem+json" {
-		d.t.Errorf("%s %s: %d of type %s", req.Method, pattern(req.URL.Path), resp.StatusCode, p)
-	}
-}
-
-func (d *desk) valid(req *http.Request, status int, header http.Header, body []byte) {
-	d.t.Helper()
-	ok, errs := d.document.ValidateHttpResponse(req, &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(body))})
-	if ok {
-		return
-	}
-	for _, e := range errs {
-		d.t.Errorf("%s %s %d is not as the document says: %s: %s", req.Method, pattern(req.URL.Path), status, e.Message, e.Reason)
-		for _, s := range e.SchemaValidationErrors {
-			d.t.Errorf("    %s: %s", s.FieldPath, s.Reason)
-		}
-	}
-	d.t.Logf("%.2000s", body)
-}
-
-// pattern returns the path of the document that a path of a request has.
-func pattern(path string) string {
-	parts := strings.Split(path, "/")
-	if len(parts) > 3 && parts[2] == "records" {
-		parts[3] = "{id}"
-	}
-	if len(parts) > 3 && parts[2] == "inbox" {
-		parts[3] = "{key}"
-	}
-	return strings.Join(parts, "/")
 }
 
 func decode[T any](t *testing.T, a got) (v T) {

@@ -1,0 +1,178 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sambang-id/sambang/server/internal/httpapi"
+	"github.com/sambang-id/sambang/server/internal/httpapi/openapitest"
+)
+
+// TestADocumentThatSaysSomethingElseIsNoticed is the positive control of the
+// tests that hold answers against the document: each thing that it says of what
+// the server really did is changed, one at a time, and the same answers must
+// then not be as it says. unseen has what no answer shows.
+func TestADocumentThatSaysSomethingElseIsNoticed(t *testing.T) {
+	d := newDesk(t, nil)
+	d.askEverything()
+	noticed := 0
+	for _, m := range d.mutations() {
+		doc, err := openapitest.Read(m.document)
+		if err != nil {
+			t.Errorf("%s: the changed document is not even valid: %v", m.name, err)
+			continue
+		}
+		seen := slices.ContainsFunc(d.held, func(x exchanged) bool { return hold(doc, d.api.Table(), x) != nil })
+		if seen {
+			noticed++
+		}
+		if seen == slices.Contains(unseen, m.name) {
+			t.Errorf("%s: noticed %v", m.name, seen)
+		}
+	}
+	t.Logf("%d changes of the document were noticed, %d were not: no answer shows what they change", noticed, len(unseen))
+}
+
+//nolint:gochecknoglobals // constant
+var unseen = []string{
+	"no Candidate without more",
+	"no Candidate.at_millis",
+	"no Candidate.n",
+	"no Candidate.replica",
+	"no Candidate.shown",
+	"no Candidate.suspect",
+	"no Candidate.value",
+	"no Conflict without more",
+	"no Conflict.class",
+	"no Conflict.field",
+	"no Conflict.path",
+	"no Conflict.policy",
+	"no Conflict.record",
+	"no Conflict.review",
+	"no Conflict.values",
+	"no Conflict.values[]",
+	"no Conflict.why",
+	"no Content.past_writes",
+	"no Content.past_writes[]",
+	"no Content.problem",
+	"no Decision.content",
+	"no Device.revoked_at",
+	"no Device.wipe",
+	"no Flag without more",
+	"no Flag.code",
+	"no Flag.path",
+	"no Grant.until",
+	"no InboxPage.cursor",
+	"no LogLine.heartbeat",
+	"no Message.by",
+	"no Message.decided_at",
+	"no Message.reason",
+	"no Problem.wipe",
+	"no Record.computed_conflicts",
+	"no Record.computed_conflicts[]",
+	"no Record.flags[]",
+	"no Record.history_cut",
+	"no Record.survivors",
+	"no Record.survivors[]",
+	"no SignedOrder without more",
+	"no SignedOrder.body",
+	"no SignedOrder.key",
+	"no SignedOrder.signature",
+	"no Write.suspect_clock",
+}
+
+// mutation is a document with one change.
+type mutation struct {
+	name     string
+	document []byte
+}
+
+// mutations takes away each path, operation, status and content type that was
+// answered, asks for a member that is not there in each object, and gives each
+// member, each element and each answered parameter another type.
+func (d *desk) mutations() (out []mutation) {
+	d.t.Helper()
+	var whole map[string]any
+	if err := json.Unmarshal(httpapi.OpenAPI(), &whole); err != nil {
+		d.t.Fatal(err)
+	}
+	// change puts another value for a member, or nil for none, into the document
+	// for as long as it is written down.
+	change := func(object map[string]any, key string, value any, name string) {
+		was, had := object[key]
+		if object[key] = value; value == nil {
+			delete(object, key)
+		}
+		b, err := json.Marshal(whole)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if object[key] = was; !had {
+			delete(object, key)
+		}
+		if name := "no " + name; !slices.ContainsFunc(out, func(m mutation) bool { return m.name == name }) {
+			out = append(out, mutation{name, b})
+		}
+	}
+	another := map[string]any{"type": "null"}
+	for _, x := range d.held {
+		for path, methods := range at(whole, "paths") {
+			l := httpapi.Line{Method: x.request.Method, Path: strings.NewReplacer("{", ":", "}", "").Replace(path)}
+			if !isRoute(l, x.request) {
+				continue
+			}
+			methods, method := methods.(map[string]any), strings.ToLower(l.Method)
+			change(at(whole, "paths"), path, nil, path)
+			change(methods, method, nil, l.Method+" "+path)
+			responses, status := at(methods, method, "responses"), fmt.Sprint(x.status)
+			answered := fmt.Sprintf("%s %s %s", l.Method, path, status)
+			change(at(responses, status), "content", map[string]any{"image/png": map[string]any{}}, "type of "+answered)
+			if len(responses) > 1 {
+				change(responses, status, nil, answered)
+			}
+		}
+	}
+	for name, s := range at(whole, "components", "schemas") {
+		eachObject(s, name, func(s map[string]any, name string) {
+			if s["type"] == "object" {
+				required, _ := s["required"].([]any)
+				change(s, "required", append(slices.Clone(required), "absent"), name+" without more")
+			}
+			if _, ok := s["items"]; ok {
+				change(s, "items", another, name+"[]")
+			}
+			if properties, ok := s["properties"].(map[string]any); ok {
+				for _, p := range slices.Sorted(maps.Keys(properties)) {
+					change(properties, p, another, name+"."+p)
+				}
+			}
+		})
+	}
+	return out
+}
+
+// eachObject calls do for a schema and those inside it.
+func eachObject(schema any, name string, do func(schema map[string]any, name string)) {
+	s, ok := schema.(map[string]any)
+	if !ok {
+		return
+	}
+	do(s, name)
+	eachObject(s["items"], name+"[]", do)
+	if properties, ok := s["properties"].(map[string]any); ok {
+		for p, s := range properties {
+			eachObject(s, name+"."+p, do)
+		}
+	}
+}
+
+func at(tree map[string]any, path ...string) map[string]any {
+	for _, p := range path {
+		tree = tree[p].(map[string]any)
+	}
+	return tree
+}
