@@ -14,4 +14,7 @@
 //   - Nothing here reads a clock, merges, or knows what a record means: rows
 //     carry encoded states that only the engine understands.
 //   - When Update returns nil, everything it wrote is durable.
+//   - What is read is what was written. A row that was damaged since is data
+//     where rows come in lists, with its keys and no content, and [ErrDamaged]
+//     where one row is asked for; it keeps no other row from being read.
 package store

@@ -19,9 +19,11 @@ type FeedReader interface {
 	// Epoch returns the store's epoch.
 	Epoch() (Epoch, error)
 	// Feed yields the rows and markers of the scope with after < seq <= upTo
-	// in order of seq. It stops at the first error, which it yields.
+	// in order of seq, damaged ones among them. It stops at the first error,
+	// which it yields.
 	Feed(scope syncproto.Scope, after, upTo uint64) iter.Seq2[Row, error]
-	// Live returns the live rows of ids, wherever they are, in any order.
+	// Live returns the live rows of ids, wherever they are, in any order; a
+	// damaged row only if its id has no sound live one.
 	Live(ids []syncproto.RecordID) ([]Row, error)
 	// Authors returns who wrote under those of the replica ids that devices
 	// have claimed, in any order.
@@ -95,6 +97,9 @@ type Stats struct {
 	Records, Changes, Quarantined, Devices uint64
 	Conflicts                              uint64
 	Scopes                                 uint64
+	// Damaged counts the damaged rows that were come upon since the store was
+	// opened; only Check looks at all of them.
+	Damaged uint64
 }
 
 // RegistryReader serves authentication and the list of devices.

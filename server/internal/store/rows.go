@@ -33,6 +33,18 @@ type Row struct {
 	// CreatedAt and UpdatedAt are times of reception in Unix milliseconds.
 	CreatedAt int64
 	UpdatedAt int64
+	// Damaged says that what is stored is not what was written. Scope, ID, Seq
+	// and UpdatedAt are where the row was found, as far as that can be told; the
+	// rest is empty. It may have been a marker.
+	Damaged bool
+}
+
+// Damage returns the error of a damaged row, nil for a sound one.
+func (r *Row) Damage() error {
+	if !r.Damaged {
+		return nil
+	}
+	return &Damage{Table: "records", Scope: string(r.Scope), Seq: r.Seq, Key: r.ID.String()}
 }
 
 // Change is one journal entry: one accepted change of one record.
@@ -50,6 +62,17 @@ type Change struct {
 	Digest syncproto.Digest
 	// At is the time of reception in Unix milliseconds.
 	At int64
+	// Damaged says that what is stored is not what was appended. Only the keys
+	// are set, as far as they can be told.
+	Damaged bool
+}
+
+// Damage returns the error of a damaged entry, nil for a sound one.
+func (c *Change) Damage() error {
+	if !c.Damaged {
+		return nil
+	}
+	return &Damage{Table: "changes", Scope: string(c.Scope), Seq: c.Seq, Key: c.ID.String()}
 }
 
 // PastWrite is a journal entry of a write that was overwritten before the
@@ -66,6 +89,8 @@ type PastWrite struct {
 	Officer string
 	Agency  string
 	At      int64
+	// Damaged is that of [Change].
+	Damaged bool
 }
 
 // Quarantined is a message that was received and not applied.
@@ -84,6 +109,9 @@ type Quarantined struct {
 	By     string
 	// DecidedAt is when it left the state "open", in Unix milliseconds.
 	DecidedAt int64
+	// Damaged says that what is stored is not what was received. Only Key, Scope
+	// and At are set, as far as they can be told.
+	Damaged bool
 }
 
 // The states of a quarantined message.
@@ -140,6 +168,8 @@ type Receipt struct {
 	Signature []byte
 	Key       string
 	At        int64
+	// Damaged says that this is not what the device got. Only N is set.
+	Damaged bool
 }
 
 // Seen is what a device said of itself when it last called.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/sambang-id/sambang/syncproto"
@@ -33,7 +34,35 @@ var (
 	// ErrNewer: the store was written by a newer version of this program. It
 	// was not touched.
 	ErrNewer = errors.New("store is of a newer version")
+	// ErrOlder: the store was written before its rows had checksums, by a
+	// version that was never released. It was not touched.
+	ErrOlder = errors.New("store is of a version before the first release")
+	// ErrDamaged: what is stored is not what was written. The errors that wrap
+	// it are of type [*Damage] where the row is known.
+	ErrDamaged = errors.New("stored data is damaged")
 )
+
+// Damage names a row that is not what was written. What it holds is shown to
+// nobody. Keys are as far as they can be told, since they may be damaged too;
+// none of them is personal.
+type Damage struct {
+	Table string
+	Scope string
+	// Seq is the row's number in its scope: a sequence, or the counter of a
+	// write, receipt or stamp; 0 for none.
+	Seq uint64
+	// Key is the rest of the key in readable form: the id of a record, replica,
+	// device or message.
+	Key string
+}
+
+// Error names the row.
+func (d *Damage) Error() string {
+	return fmt.Sprintf("damaged row: table %s, scope %q, seq %d, id %s", d.Table, d.Scope, d.Seq, d.Key)
+}
+
+// Unwrap makes errors.Is(err, ErrDamaged) work.
+func (d *Damage) Unwrap() error { return ErrDamaged }
 
 // Scope names of the store's own.
 const (
@@ -63,8 +92,9 @@ type Store interface {
 	// writers.
 	View(ctx context.Context, fn func(Reader) error) error
 
-	// Check verifies what the engine can of its own file and of the contract's
-	// invariants, and calls report with each violation.
+	// Check verifies what the engine can of its own file, of every row and of
+	// the contract's invariants, and calls report with each violation. A row
+	// that is damaged is named as [Damage] names it.
 	Check(ctx context.Context, report func(problem string)) error
 
 	// Backup writes a consistent copy, that Open accepts, while the store is
@@ -114,7 +144,8 @@ type RecordTx interface {
 	// any order.
 	Records(scope syncproto.Scope, ids []syncproto.RecordID) ([]Row, error)
 	// Locate returns, for those ids that have a live row anywhere, its scope.
-	// It reads across scopes, without locks.
+	// It reads across scopes, without locks. An id that has a damaged row and no
+	// sound live one is located where the damaged one is.
 	Locate(ids []syncproto.RecordID) (map[syncproto.RecordID]syncproto.Scope, error)
 	// Put inserts or replaces rows of the scope, and moves its head to the
 	// greatest sequence among them. Sequences follow the head without gaps:
@@ -128,7 +159,7 @@ type RecordTx interface {
 	// is there already (same replica and counter) is left as it is.
 	AppendHistory(scope syncproto.Scope, writes []PastWrite) error
 	// Erase removes the payload of all journal entries of a record, and keeps
-	// their hashes.
+	// their hashes. Damaged entries lose theirs too, and stay damaged.
 	Erase(scope syncproto.Scope, id syncproto.RecordID) error
 	// Quarantine keeps messages that were received and not applied. One with
 	// the same digest is kept once.
@@ -160,7 +191,9 @@ type DeviceTx interface {
 	// DropSteps removes the pending steps up to n.
 	DropSteps(device string, replica syncproto.ReplicaID, upTo uint64) error
 	// Witnesses returns the last stamps given to the device, newest first, at
-	// most [KeepWitnesses]; PutWitness adds one and forgets the oldest.
+	// most [KeepWitnesses]; PutWitness adds one and forgets the oldest. A
+	// damaged one has no stamp: what it vouched for may not be here, and the
+	// device that shows it finds that out.
 	Witnesses(device string) ([]Witness, error)
 	PutWitness(device string, w Witness) error
 	// PutReceipt keeps a signed receipt, and Seen what the device said of

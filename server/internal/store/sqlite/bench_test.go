@@ -113,10 +113,10 @@ func openBare(b *testing.B, path string) *bareDB {
 		}
 	}
 	out := &bareDB{db: db}
-	if out.record, err = db.Prepare(`INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`); err != nil {
+	if out.record, err = db.Prepare(`INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)`); err != nil {
 		b.Fatal(err)
 	}
-	if out.changes, err = db.Prepare(`INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`); err != nil {
+	if out.changes, err = db.Prepare(`INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`); err != nil {
 		b.Fatal(err)
 	}
 	return out

@@ -3,21 +3,25 @@ package sqlite
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql/driver"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-// Check implements [store.Store]: the structure of the file, and what the
-// contract promises of its rows. It reads the whole file in one snapshot.
-// SQLite's own check does not see a flipped bit in a value; the digests of the
-// journal and of the chain do.
+// Check implements [store.Store]: the structure of the file, every row's sum,
+// and what the contract promises of the rows. It reads the whole file in one
+// snapshot. SQLite's own check does not see a flipped bit in a value; the sums
+// do. What can't be read at all is a problem like any other, and what comes
+// after it is checked all the same.
 func (s *Store) Check(ctx context.Context, report func(problem string)) error {
 	err := s.view(ctx, func(v *session) error {
-		for _, check := range []func(*session, func(string)) error{checkStructure, checkRules, checkScopes, checkChanges, checkPastWrites, checkDevices} {
-			if err := check(v, report); err != nil {
+		for _, c := range checks {
+			if err := unreadable(v, report, c.what, func() error { return c.run(v, report) }); err != nil {
 				return err
 			}
 		}
@@ -27,6 +31,93 @@ func (s *Store) Check(ctx context.Context, report func(problem string)) error {
 		return fmt.Errorf("check store %q: %w", s.path, err)
 	}
 	return nil
+}
+
+//nolint:gochecknoglobals // a table, never written to
+var checks = [...]struct {
+	what string
+	run  func(*session, func(string)) error
+}{
+	{"structure", checkStructure},
+	{"rows", checkSums},
+	{"contract", checkRules},
+	{"scopes", checkScopes},
+	{"journal", checkChanges},
+	{"journal of past writes", checkPastWrites},
+	{"registry", checkDevices},
+}
+
+// unreadable runs a check, and reports it if damage ended it.
+func unreadable(v *session, report func(string), what string, check func() error) error {
+	err := v.attempt(check)
+	if errors.Is(err, store.ErrDamaged) {
+		report(what + " can't be read to the end: " + err.Error())
+		return nil
+	}
+	return err
+}
+
+// checkSums compares every row of every table with its sum. Where a page can't
+// be read it goes from row to row, to name those that are lost with it.
+func checkSums(v *session, report func(string)) error {
+	for _, t := range tables {
+		query := `SELECT ` + t.list + ` FROM ` + t.name
+		seen := map[store.Damage]bool{}
+		compare := func(c *cursor) bool {
+			if d := t.damage(c.row); !c.sound(t) && !seen[*d] {
+				seen[*d] = true
+				report(d.Error())
+			}
+			return true
+		}
+		err := v.attempt(func() error { return v.each(query, nil, compare) })
+		switch {
+		case err == nil:
+		case !errors.Is(err, store.ErrDamaged):
+			return err
+		case t.places == "":
+			report("table " + t.name + " can't be read to the end: " + err.Error())
+		default:
+			report("table " + t.name + " can't be read to the end, its rows are read one by one: " + err.Error())
+			if err := unreadable(v, report, "index of table "+t.name, func() error { return checkPlaces(v, t, compare, report) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkPlaces reads the rows that the index knows, each by itself.
+func checkPlaces(v *session, t *table, compare func(*cursor) bool, report func(string)) error {
+	type entry struct {
+		rowid int64
+		name  string
+	}
+	entries, err := collect(v, func(c *cursor) entry {
+		return entry{c.int(0), "scope " + strconv.Quote(scopeName(c.row[1])) + ", key " + placeName(c.row[2])}
+	}, t.places)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		err := v.attempt(func() error {
+			return v.each(`SELECT `+t.list+` FROM `+t.name+` WHERE rowid = ?`, []any{e.rowid}, compare)
+		})
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			report("damaged row: table " + t.name + ", " + e.name + ": can't be read")
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func placeName(v driver.Value) string {
+	if n, ok := v.(int64); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	return keyName(v)
 }
 
 func checkStructure(v *session, report func(string)) error {
@@ -60,9 +151,11 @@ var rules = [...]struct{ violation, query string }{
 
 func checkRules(v *session, report func(string)) error {
 	for _, r := range rules {
-		err := v.each(r.query, nil, func(c *cursor) bool {
-			report(r.violation + ": " + c.text(0))
-			return true
+		err := unreadable(v, report, r.violation, func() error {
+			return v.each(r.query, nil, func(c *cursor) bool {
+				report(r.violation + ": " + c.text(0))
+				return true
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.violation, err)
@@ -81,8 +174,8 @@ func checkScopes(v *session, report func(string)) error {
 }
 
 func checkChanges(v *session, report func(string)) error {
-	return v.each(`SELECT `+changeColumns+` FROM changes WHERE length(ops) > 0`, nil, func(c *cursor) bool {
-		if change := scanChange(c); c.err == nil && sha256.Sum256(change.Ops) != change.Digest {
+	return v.each(`SELECT `+changesTable.list+` FROM changes WHERE length(ops) > 0`, nil, func(c *cursor) bool {
+		if change := scanChange(c); c.err == nil && !change.Damaged && sha256.Sum256(change.Ops) != change.Digest {
 			report(fmt.Sprintf("change is not what was appended: %s %d of %s", change.Scope, change.Seq, change.ID))
 		}
 		return true
@@ -90,9 +183,9 @@ func checkChanges(v *session, report func(string)) error {
 }
 
 func checkPastWrites(v *session, report func(string)) error {
-	return v.each(`SELECT `+pastWriteColumns+` FROM past_writes WHERE length(value) > 0`, nil, func(c *cursor) bool {
+	return v.each(`SELECT `+pastWritesTable.list+` FROM past_writes WHERE length(value) > 0`, nil, func(c *cursor) bool {
 		w := scanPastWrite(c)
-		if c.err == nil && syncproto.StepOf(w.ID, w.Path, w.Dot, w.HLC, sha256.Sum256(w.Value)) != w.Step {
+		if c.err == nil && !w.Damaged && syncproto.StepOf(w.ID, w.Path, w.Dot, w.HLC, sha256.Sum256(w.Value)) != w.Step {
 			report(fmt.Sprintf("past write is not what was appended: %s %s of %s", w.Scope, w.Dot, w.ID))
 		}
 		return true

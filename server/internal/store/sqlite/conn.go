@@ -23,6 +23,7 @@ import (
 type conn struct {
 	driver     driver.Conn
 	statements map[string]*statement
+	damages    *damages // of the store; nil for a connection of none
 }
 
 // driverStatement is what the driver's statements can do.
@@ -128,6 +129,7 @@ type cursor struct {
 	statement *statement
 	rows      driver.Rows
 	row       []driver.Value
+	damages   *damages
 	err       error
 }
 
@@ -143,7 +145,7 @@ func (c *cursor) next() bool {
 // fail makes the cursor end with an error: a column is not what it must be.
 func (c *cursor) fail(column int, want string) {
 	if c.err == nil {
-		c.err = fmt.Errorf("column %d of the result is not %s: damaged row", column, want)
+		c.err = fmt.Errorf("column %d of the result is not %s: %w", column, want, store.ErrDamaged)
 	}
 }
 
@@ -247,6 +249,8 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("%w: %w", store.ErrBusy, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", store.ErrForeign, err)
 	}

@@ -16,9 +16,7 @@ func (t *tx) SetEpoch(old [16]byte, now store.Epoch) (bool, error) {
 	if err != nil || present.ID != old {
 		return false, err
 	}
-	_, err = t.exec(`INSERT INTO epochs (scope, id, since, recovering) VALUES (?, ?, ?, ?)
-		ON CONFLICT (scope) DO UPDATE SET id = excluded.id, since = excluded.since, recovering = excluded.recovering`,
-		store.EpochScope, now.ID[:], now.Since, bit(now.Recovering))
+	_, err = t.exec(epochsTable.upsert, sealed(epochsTable, store.EpochScope, now.ID[:], now.Since, bit(now.Recovering))...)
 	if err != nil {
 		return false, fmt.Errorf("set the epoch: %w", err)
 	}
@@ -31,18 +29,17 @@ func (t *tx) device(id string) (string, error) {
 	return scope, t.holds(scope)
 }
 
-const replicaColumns = `replica, key_nonce, claimed_n, claimed_head, held_n, held_head, broken`
-
 func scanReplica(c *cursor) store.Replica {
+	c.must(replicasTable)
 	r := store.Replica{
-		ID: syncproto.ReplicaID(c.big(0)), ClaimedN: c.uint(2), ClaimedHead: c.digest(3), HeldN: c.uint(4), HeldHead: c.digest(5), Broken: c.bool(6),
+		ID: syncproto.ReplicaID(c.big(1)), ClaimedN: c.uint(3), ClaimedHead: c.digest(4), HeldN: c.uint(5), HeldHead: c.digest(6), Broken: c.bool(7),
 	}
-	c.fixed(1, r.KeyNonce[:])
+	c.fixed(2, r.KeyNonce[:])
 	return r
 }
 
 func (s *session) replicas(device string) ([]store.Replica, error) {
-	return collect(s, scanReplica, `SELECT `+replicaColumns+` FROM replicas WHERE scope = ? ORDER BY replica`, store.DeviceScope(device))
+	return collect(s, scanReplica, `SELECT `+replicasTable.list+` FROM replicas WHERE scope = ? ORDER BY replica`, store.DeviceScope(device))
 }
 
 // Replicas implements [store.DeviceTx].
@@ -79,10 +76,8 @@ func (t *tx) PutReplicas(device string, replicas []store.Replica) error {
 			return t.keep(err)
 		}
 		t.rows++
-		if _, err := t.exec(`INSERT INTO replicas (scope, `+replicaColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (scope, replica) DO UPDATE SET key_nonce = excluded.key_nonce, claimed_n = excluded.claimed_n,
-				claimed_head = excluded.claimed_head, held_n = excluded.held_n, held_head = excluded.held_head, broken = excluded.broken`,
-			scope, big(uint64(r.ID)), r.KeyNonce[:], claimed, r.ClaimedHead[:], held, r.HeldHead[:], bit(r.Broken)); err != nil {
+		if _, err := t.exec(replicasTable.upsert, sealed(replicasTable,
+			scope, big(uint64(r.ID)), r.KeyNonce[:], claimed, r.ClaimedHead[:], held, r.HeldHead[:], bit(r.Broken))...); err != nil {
 			return fmt.Errorf("put replica %s: %w", r.ID, err)
 		}
 	}
@@ -99,9 +94,13 @@ func (t *tx) Steps(device string, replica syncproto.ReplicaID, above uint64, lim
 	if err != nil {
 		return nil, t.keep(err)
 	}
-	return collect(&t.session, func(c *cursor) store.ChainStep { return store.ChainStep{N: c.uint(0), Step: c.digest(1)} },
-		`SELECT n, step FROM chain_steps WHERE scope = ? AND replica = ? AND n > ? ORDER BY n LIMIT ?`,
+	return collect(&t.session, scanStep, `SELECT `+chainStepsTable.list+` FROM chain_steps WHERE scope = ? AND replica = ? AND n > ? ORDER BY n LIMIT ?`,
 		scope, big(uint64(replica)), from, int64(limit))
+}
+
+func scanStep(c *cursor) store.ChainStep {
+	c.must(chainStepsTable)
+	return store.ChainStep{N: c.uint(2), Step: c.digest(3)}
 }
 
 // PutSteps implements [store.DeviceTx].
@@ -118,20 +117,19 @@ func (t *tx) PutSteps(device string, replica syncproto.ReplicaID, steps []store.
 			return nil, t.keep(err)
 		}
 		t.rows++
-		added, err := t.exec(`INSERT INTO chain_steps (scope, replica, n, step) VALUES (?, ?, ?, ?) ON CONFLICT (scope, replica, n) DO NOTHING`,
-			scope, id, n, st.Step[:])
+		added, err := t.exec(chainStepsTable.insert+` ON CONFLICT (scope, replica, n) DO NOTHING`, sealed(chainStepsTable, scope, id, n, st.Step[:])...)
 		if err != nil {
 			return nil, fmt.Errorf("put chain step %d of %s: %w", st.N, replica, err)
 		}
 		if added == 1 {
 			continue
 		}
-		there, err := one(&t.session, store.ErrNotFound, func(c *cursor) syncproto.Digest { return c.digest(0) },
-			`SELECT step FROM chain_steps WHERE scope = ? AND replica = ? AND n = ?`, scope, id, n)
+		there, err := one(&t.session, store.ErrNotFound, scanStep,
+			`SELECT `+chainStepsTable.list+` FROM chain_steps WHERE scope = ? AND replica = ? AND n = ?`, scope, id, n)
 		if err != nil {
 			return nil, err
 		}
-		if there != st.Step {
+		if there.Step != st.Step {
 			conflicting = append(conflicting, st.N)
 		}
 	}
@@ -162,10 +160,13 @@ func (t *tx) Witnesses(device string) ([]store.Witness, error) {
 
 func (s *session) witnesses(device string) ([]store.Witness, error) {
 	return collect(s, func(c *cursor) store.Witness {
-		w := store.Witness{N: c.uint(0)}
-		c.fixed(1, w.Stamp[:])
+		if !c.sound(witnessesTable) {
+			return store.Witness{N: looseUint(c, 1)}
+		}
+		w := store.Witness{N: c.uint(1)}
+		c.fixed(2, w.Stamp[:])
 		return w
-	}, `SELECT n, stamp FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(store.KeepWitnesses))
+	}, `SELECT `+witnessesTable.list+` FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(store.KeepWitnesses))
 }
 
 // PutWitness implements [store.DeviceTx].
@@ -178,7 +179,7 @@ func (t *tx) PutWitness(device string, w store.Witness) error {
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(`INSERT INTO witnesses (scope, n, stamp) VALUES (?, ?, ?) ON CONFLICT (scope, n) DO NOTHING`, scope, n, w.Stamp[:])
+	added, err := t.exec(witnessesTable.insert+` ON CONFLICT (scope, n) DO NOTHING`, sealed(witnessesTable, scope, n, w.Stamp[:])...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("put witness %d: %w", w.N, err)
@@ -200,8 +201,8 @@ func (t *tx) PutReceipt(device string, r store.Receipt) error {
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(`INSERT INTO receipts (scope, n, key, at, signature, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (scope, n) DO NOTHING`,
-		scope, n, r.Key, r.At, blob(r.Signature), blob(r.Body))
+	added, err := t.exec(receiptsTable.insert+` ON CONFLICT (scope, n) DO NOTHING`,
+		sealed(receiptsTable, scope, n, r.Key, r.At, blob(r.Signature), blob(r.Body))...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("put receipt %d: %w", r.N, err)
@@ -214,8 +215,11 @@ func (t *tx) PutReceipt(device string, r store.Receipt) error {
 // Receipts implements [store.RegistryReader].
 func (s *session) Receipts(device string, limit int) ([]store.Receipt, error) {
 	return collect(s, func(c *cursor) store.Receipt {
-		return store.Receipt{N: c.uint(0), Key: c.text(1), At: c.int(2), Signature: c.blob(3), Body: c.blob(4)}
-	}, `SELECT n, key, at, signature, body FROM receipts WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(limit))
+		if !c.sound(receiptsTable) {
+			return store.Receipt{N: looseUint(c, 1), Damaged: true}
+		}
+		return store.Receipt{N: c.uint(1), Key: c.text(2), At: c.int(3), Signature: c.blob(4), Body: c.blob(5)}
+	}, `SELECT `+receiptsTable.list+` FROM receipts WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(limit))
 }
 
 // PutSeen implements [store.DeviceTx].
@@ -228,16 +232,17 @@ func (t *tx) PutSeen(device string, v store.Seen) error {
 	if err != nil {
 		return t.keep(err)
 	}
-	_, err = t.exec(`INSERT INTO device_seen (scope, at, app, waiting, skew_millis) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (scope) DO UPDATE SET at = excluded.at, app = excluded.app, waiting = excluded.waiting, skew_millis = excluded.skew_millis`,
-		scope, v.At, v.App, waiting, v.SkewMillis)
+	_, err = t.exec(deviceSeenTable.upsert, sealed(deviceSeenTable, scope, v.At, v.App, waiting, v.SkewMillis)...)
 	return err
 }
 
 func (s *session) seen(device string) (store.Seen, error) {
 	seen, err := one(s, store.ErrNotFound, func(c *cursor) store.Seen {
-		return store.Seen{At: c.int(0), App: c.text(1), Waiting: c.uint(2), SkewMillis: c.int(3)}
-	}, `SELECT at, app, waiting, skew_millis FROM device_seen WHERE scope = ?`, store.DeviceScope(device))
+		if !c.sound(deviceSeenTable) {
+			return store.Seen{} // the device says it again when it calls
+		}
+		return store.Seen{At: c.int(1), App: c.text(2), Waiting: c.uint(3), SkewMillis: c.int(4)}
+	}, `SELECT `+deviceSeenTable.list+` FROM device_seen WHERE scope = ?`, store.DeviceScope(device))
 	if isNotFound(err) {
 		return store.Seen{}, nil
 	}

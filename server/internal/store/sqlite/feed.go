@@ -1,9 +1,12 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
@@ -37,28 +40,72 @@ func (s *session) Feed(scope syncproto.Scope, after, upTo uint64) iter.Seq2[stor
 	if after > math.MaxInt64 {
 		return func(func(store.Row, error) bool) {}
 	}
-	return stream(s, scanRow, `SELECT `+rowColumns+` FROM records WHERE scope = ? AND seq > ? AND seq <= ? ORDER BY seq`,
-		string(scope), int64(after), int64(min(upTo, math.MaxInt64)))
+	from, to := int64(after), int64(min(upTo, math.MaxInt64))
+	return func(yield func(store.Row, error) bool) {
+		stopped := false
+		err := s.attempt(func() error {
+			for row, err := range stream(s, scanRow, `SELECT `+recordsTable.list+` FROM records WHERE scope = ? AND seq > ? AND seq <= ? ORDER BY seq`, string(scope), from, to) {
+				if err != nil {
+					return err
+				}
+				if row.Damaged {
+					return row.Damage()
+				}
+				from = int64(row.Seq) //nolint:gosec // from the table
+				if stopped = !yield(row, nil); stopped {
+					return nil
+				}
+			}
+			return nil
+		})
+		switch {
+		case stopped || err == nil:
+		case errors.Is(err, store.ErrDamaged):
+			s.salvageFeed(string(scope), from, to, yield)
+		default:
+			yield(store.Row{}, err)
+		}
+	}
 }
 
 // Heads implements [store.HeadReader].
 func (s *session) Heads(region syncproto.Region, class syncproto.Class) ([]store.Head, error) {
-	var out []store.Head
-	text, args := `SELECT scope, seq FROM scopes WHERE seq > 0`, []any(nil)
+	condition, args := `1`, []any(nil)
 	if region != "" {
-		within, values := inRegion(region)
-		text, args = text+` AND `+within, values
+		condition, args = inRegion(region)
 	}
-	err := s.each(text+` ORDER BY scope`, args, func(c *cursor) bool {
-		if h := (store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}); h.Scope.Class() == class {
-			out = append(out, h)
-		}
-		return true
-	})
+	all, err := s.heads(condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("heads of %q: %w", region, err)
 	}
+	var out []store.Head
+	for _, h := range all {
+		if h.Scope.Class() == class {
+			out = append(out, h)
+		}
+	}
 	return out, nil
+}
+
+// heads returns the scopes that a condition on their name selects and that
+// have rows. If the table of counters is damaged, the rows that they count tell
+// how far they came.
+func (s *session) heads(condition string, args ...any) ([]store.Head, error) {
+	var out []store.Head
+	err := s.attempt(func() (err error) {
+		out, err = collect(s, func(c *cursor) store.Head {
+			c.must(scopesTable)
+			return store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}
+		}, `SELECT `+scopesTable.list+` FROM scopes WHERE `+condition+` ORDER BY scope`, args...)
+		return err
+	})
+	if errors.Is(err, store.ErrDamaged) {
+		out, err = collect(s, func(c *cursor) store.Head {
+			return store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}
+		}, `SELECT scope, max(seq) FROM (SELECT scope, seq FROM records INDEXED BY records_seq UNION ALL SELECT scope, seq FROM changes INDEXED BY sqlite_autoindex_changes_1)
+			WHERE `+condition+` GROUP BY scope ORDER BY scope`, args...)
+	}
+	return slices.DeleteFunc(out, func(h store.Head) bool { return h.Seq == 0 }), err
 }
 
 // inRegion is a condition on a scope: what lies in "35.24" is it, or begins
@@ -70,9 +117,10 @@ func inRegion(region syncproto.Region) (condition string, args []any) {
 // Epoch implements [store.FeedReader] and [store.DeviceTx].
 func (s *session) Epoch() (store.Epoch, error) {
 	var e store.Epoch
-	err := s.each(`SELECT id, since, recovering FROM epochs WHERE scope = ?`, []any{store.EpochScope}, func(c *cursor) bool {
-		c.fixed(0, e.ID[:])
-		e.Since, e.Recovering = c.int(1), c.bool(2)
+	err := s.each(`SELECT `+epochsTable.list+` FROM epochs WHERE scope = ?`, []any{store.EpochScope}, func(c *cursor) bool {
+		c.must(epochsTable)
+		c.fixed(1, e.ID[:])
+		e.Since, e.Recovering = c.int(2), c.bool(3)
 		return true
 	})
 	if err != nil {
@@ -84,8 +132,38 @@ func (s *session) Epoch() (store.Epoch, error) {
 // Authors implements [store.FeedReader].
 func (s *session) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
 	list := hexList(ids, func(id *syncproto.ReplicaID) []byte { return big(uint64(*id)) })
-	return collect(s, func(c *cursor) store.Author {
-		return store.Author{Replica: syncproto.ReplicaID(c.big(0)), Device: c.text(1), Officer: c.text(2), Agency: c.text(3)}
-	}, `SELECT r.replica, d.id, d.officer, d.agency FROM replicas r JOIN devices d ON r.scope = 'device/' || d.id
-		WHERE r.replica IN (SELECT unhex(value) FROM json_each(?))`, list)
+	type owner struct {
+		replica syncproto.ReplicaID
+		device  string
+	}
+	// Who wrote is a name beside a value. Where it is damaged it is left out,
+	// and keeps no value from being read.
+	owners, err := collect(s, func(c *cursor) owner {
+		if !c.sound(replicasTable) {
+			return owner{}
+		}
+		return owner{syncproto.ReplicaID(c.big(1)), strings.TrimPrefix(c.text(0), store.DeviceScope(""))}
+	}, `SELECT `+replicasTable.list+` FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?))`, list)
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Author
+	devices := map[string]store.Device{}
+	for _, o := range owners {
+		d, ok := devices[o.device]
+		if !ok {
+			err := s.attempt(func() (err error) {
+				d, err = s.Device(o.device)
+				return err
+			})
+			if err != nil && !isNotFound(err) && !errors.Is(err, store.ErrDamaged) {
+				return nil, err
+			}
+			devices[o.device] = d
+		}
+		if d.ID != "" {
+			out = append(out, store.Author{Replica: o.replica, Device: d.ID, Officer: d.Officer, Agency: d.Agency})
+		}
+	}
+	return out, nil
 }

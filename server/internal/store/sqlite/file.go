@@ -18,7 +18,11 @@ const applicationID = 0x536d6267
 
 // schemaVersion is the version of the tables that this program writes: the
 // number of its last migration.
-const schemaVersion = 1
+const schemaVersion = 2
+
+// firstVersion is the oldest that can be read. The one before, whose rows have
+// no sums, was never released.
+const firstVersion = 2
 
 // prepareFile makes sure that path is a store of ours, or makes it one.
 func prepareFile(ctx context.Context, path string, o Options) error {
@@ -79,6 +83,9 @@ func checkHeader(ctx context.Context, path string) (err error) {
 func checkVersion(v int64) error {
 	if v > schemaVersion {
 		return fmt.Errorf("tables of version %d, this program knows %d: upgrade it: %w", v, schemaVersion, store.ErrNewer)
+	}
+	if v != 0 && v < firstVersion {
+		return fmt.Errorf("tables of version %d, this program knows %d to %d: begin with an empty folder, the devices send again what they hold: %w", v, firstVersion, schemaVersion, store.ErrOlder)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
@@ -27,57 +28,83 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	}
 	// The plus keeps SQLite from collecting the rows of all scopes and sorting
 	// them.
-	text := `SELECT ` + rowColumns + ` FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?))`
-	args := []any{string(list)}
-	and := func(condition string, values ...any) {
-		text += ` AND ` + condition
-		args = append(args, values...)
-	}
+	q := query{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?))`, args: []any{string(list)}}
 	if f.Kind != "" {
-		and(`kind = ?`, f.Kind)
+		q.and(`kind = ?`, f.Kind)
 	}
 	if f.Agency != "" {
-		and(`agency = ?`, f.Agency)
-	}
-	if f.From != 0 {
-		and(`updated_at >= ?`, f.From)
-	}
-	if f.To != 0 {
-		and(`updated_at < ?`, f.To)
+		q.and(`agency = ?`, f.Agency)
 	}
 	if !f.Deleted {
-		and(`deleted = 0`)
+		q.and(`deleted = 0`)
 	}
-	if after != nil {
-		seq, err := signed(after.Seq)
-		if err != nil {
-			return nil, fmt.Errorf("log after: %w", err)
-		}
-		and(`(updated_at, scope, seq) < (?, ?, ?)`, after.UpdatedAt, string(after.Scope), seq)
+	if err := q.span(f, after); err != nil {
+		return nil, err
 	}
-	rows, err := collect(s, scanRow, text+` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, append(args, int64(limit))...)
+	var rows []store.Row
+	err = s.attempt(func() (err error) {
+		rows, err = collect(s, scanRow, q.text+logOrder, append(q.args, int64(limit))...)
+		return err
+	})
+	if errors.Is(err, store.ErrDamaged) || err == nil && anyDamaged(rows) {
+		rows, err = s.salvageLog(f, string(list), after, limit)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	return rows, nil
 }
 
+const logOrder = ` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`
+
+// query is a statement that conditions are added to.
+type query struct {
+	text string
+	args []any
+}
+
+func (q *query) and(condition string, values ...any) {
+	q.text += ` AND ` + condition
+	q.args = append(q.args, values...)
+}
+
+// span adds where in the log the rows are.
+func (q *query) span(f store.Filter, after *store.LogKey) error {
+	if f.From != 0 {
+		q.and(`updated_at >= ?`, f.From)
+	}
+	if f.To != 0 {
+		q.and(`updated_at < ?`, f.To)
+	}
+	if after == nil {
+		return nil
+	}
+	seq, err := signed(after.Seq)
+	if err != nil {
+		return fmt.Errorf("log after: %w", err)
+	}
+	q.and(`(updated_at, scope, seq) < (?, ?, ?)`, after.UpdatedAt, string(after.Scope), seq)
+	return nil
+}
+
 // visible returns the scopes that the filter and its grants select.
 func (s *session) visible(f store.Filter) ([]syncproto.Scope, error) {
+	heads, err := s.heads(`1`)
+	if err != nil {
+		return nil, err
+	}
 	var out []syncproto.Scope
-	err := s.each(`SELECT scope FROM scopes WHERE seq > 0 ORDER BY scope`, nil, func(c *cursor) bool {
-		scope := syncproto.Scope(c.text(0))
-		if (f.Region == "" || f.Region.Covers(scope.Region())) && f.Grants.MayRead(scope, f.Now) {
-			out = append(out, scope)
+	for _, h := range heads {
+		if (f.Region == "" || f.Region.Covers(h.Scope.Region())) && f.Grants.MayRead(h.Scope, f.Now) {
+			out = append(out, h.Scope)
 		}
-		return true
-	})
-	return out, err
+	}
+	return out, nil
 }
 
 // Companions implements [store.LogReader].
 func (s *session) Companions(id syncproto.RecordID) ([]store.Row, error) {
-	return collect(s, scanRow, `SELECT `+rowColumns+` FROM records WHERE of_id = ? AND moved_to IS NULL ORDER BY scope, id`, id[:])
+	return collect(s, scanRow, `SELECT `+recordsTable.list+` FROM records WHERE of_id = ? AND moved_to IS NULL ORDER BY scope, id`, id[:])
 }
 
 // Stats implements [store.LogReader].
@@ -96,5 +123,6 @@ func (s *session) Stats() (store.Stats, error) {
 	if err != nil {
 		return st, fmt.Errorf("stats: %w", err)
 	}
+	st.Damaged = s.conn.damages.count()
 	return st, nil
 }

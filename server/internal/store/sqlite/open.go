@@ -27,6 +27,9 @@ type Options struct {
 	GroupCalls int
 	GroupRows  int
 	GroupTime  time.Duration
+	// OnDamage is told of each damaged row that a read comes upon, once. It must
+	// return soon, and not use the store. Default: nobody is told.
+	OnDamage func(*store.Damage)
 	// Commit is a test's hand on the disk: it is called around each commit. It
 	// may return an error without calling do, and then nothing is committed, or
 	// after it. Default: none.
@@ -63,6 +66,7 @@ type Store struct {
 	// writer is used only by who has the queue's turn.
 	writer  *conn
 	readers *readers
+	damages *damages
 }
 
 var _ store.Store = (*Store)(nil)
@@ -72,7 +76,8 @@ var _ store.Store = (*Store)(nil)
 // directory must exist.
 //
 // A file that is not a store is refused with store.ErrForeign, one of a newer
-// version with store.ErrNewer; both are left as they are.
+// version with store.ErrNewer, one of before the first release with
+// store.ErrOlder; all are left as they are.
 func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
@@ -90,7 +95,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := migrate(ctx, path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o}
+	s := &Store{path: path, options: o, damages: newDamages(o.OnDamage)}
 	s.readers = newReaders(o.Readers, func(ctx context.Context) (*conn, error) { return s.connect(ctx, true) })
 	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
 	defer func() {
@@ -115,6 +120,7 @@ func (s *Store) connect(ctx context.Context, readOnly bool) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.damages = s.damages
 	if err := assert(ctx, c, s.options); err != nil {
 		return nil, errors.Join(err, c.close())
 	}

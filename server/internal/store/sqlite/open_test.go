@@ -65,7 +65,7 @@ func TestOpenAssertsDurability(t *testing.T) {
 		t.Errorf("journal_mode is %v", got)
 	}
 	for pragma, want := range map[string]string{
-		"synchronous": "2", "foreign_keys": "1", "cell_size_check": "1", "busy_timeout": "5000", "journal_mode": "wal", "application_id": "1399677543", "user_version": "1",
+		"synchronous": "2", "foreign_keys": "1", "cell_size_check": "1", "busy_timeout": "5000", "journal_mode": "wal", "application_id": "1399677543", "user_version": "2",
 	} {
 		for _, pool := range []string{"writer", "reader"} {
 			if got := sqlite.Pragma(t.Context(), open(t, path, sqlite.Options{}), pool, pragma); got != want {
@@ -100,8 +100,11 @@ func TestOpenLeavesForeignFilesAlone(t *testing.T) {
 			makeDB(t, path, `PRAGMA journal_mode = WAL`, `PRAGMA application_id = 7`, `CREATE TABLE records (x)`)
 		}, store.ErrForeign},
 		"a newer store": {func(t *testing.T, path string) {
-			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 2`, `CREATE TABLE records (x)`)
+			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 3`, `CREATE TABLE records (x)`)
 		}, store.ErrNewer},
+		"a store whose rows have no sums": {func(t *testing.T, path string) {
+			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 1`, `CREATE TABLE records (x)`)
+		}, store.ErrOlder},
 		"an emptied file with its log": {func(t *testing.T, path string) {
 			writeFile(t, path, "")
 			writeFile(t, path+"-wal", "log")

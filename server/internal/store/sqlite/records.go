@@ -1,16 +1,20 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-// rowColumns are the columns of a record's row as scanRow reads them.
-const rowColumns = `scope, id, seq, entered_seq, kind, conflicts, deleted, purged, moved_to, of_id, agency, officer, created_at, updated_at, state, doc`
-
 func scanRow(c *cursor) store.Row {
+	if !c.sound(recordsTable) {
+		return store.Row{
+			Scope: syncproto.Scope(scopeName(c.row[0])), ID: looseID(c, 1), Seq: looseUint(c, 2), UpdatedAt: loose[int64](c, 13), Damaged: true,
+		}
+	}
 	return store.Row{
 		Scope: syncproto.Scope(c.text(0)), ID: c.id(1), Seq: c.uint(2), Entered: c.uint(3), Kind: c.text(4),
 		Conflicts: int(c.int(5)), Deleted: c.bool(6), Purged: c.bool(7), MovedTo: syncproto.Scope(c.text(8)), Of: c.id(9),
@@ -18,30 +22,65 @@ func scanRow(c *cursor) store.Row {
 	}
 }
 
+// byIDs returns the rows that a condition on the primary key selects.
+func (s *session) byIDs(condition string, args ...any) ([]store.Row, error) {
+	var rows []store.Row
+	err := s.attempt(func() (err error) {
+		rows, err = collect(s, scanRow, `SELECT `+recordsTable.list+` FROM records WHERE `+condition, args...)
+		return err
+	})
+	if errors.Is(err, store.ErrDamaged) || err == nil && anyDamaged(rows) {
+		return s.salvageIDs(condition, args...)
+	}
+	return rows, err
+}
+
+func anyDamaged(rows []store.Row) bool {
+	return slices.ContainsFunc(rows, func(r store.Row) bool { return r.Damaged })
+}
+
 // Records implements [store.RecordTx].
 func (t *tx) Records(scope syncproto.Scope, ids []syncproto.RecordID) ([]store.Row, error) {
 	if err := t.holds(string(scope)); err != nil {
 		return nil, err
 	}
-	return collect(&t.session, scanRow,
-		`SELECT `+rowColumns+` FROM records WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND scope = ?`, idList(ids), string(scope))
+	return t.byIDs(`id IN (SELECT unhex(value) FROM json_each(?)) AND scope = ?`, idList(ids), string(scope))
 }
 
 // Locate implements [store.RecordTx].
 func (t *tx) Locate(ids []syncproto.RecordID) (map[syncproto.RecordID]syncproto.Scope, error) {
-	out := make(map[syncproto.RecordID]syncproto.Scope)
-	err := t.each(`SELECT id, scope FROM records WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND moved_to IS NULL`,
-		[]any{idList(ids)}, func(c *cursor) bool {
-			out[c.id(0)] = syncproto.Scope(c.text(1))
-			return true
-		})
-	return out, err
+	rows, err := t.Live(ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[syncproto.RecordID]syncproto.Scope, len(rows))
+	for i := range rows {
+		out[rows[i].ID] = rows[i].Scope
+	}
+	return out, nil
 }
 
-// Live implements [store.FeedReader].
+// Live implements [store.FeedReader]. It reads the markers too: whether a row
+// is one counts only once its sum is right.
 func (s *session) Live(ids []syncproto.RecordID) ([]store.Row, error) {
-	return collect(s, scanRow,
-		`SELECT `+rowColumns+` FROM records WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND moved_to IS NULL`, idList(ids))
+	rows, err := s.byIDs(`id IN (SELECT unhex(value) FROM json_each(?))`, idList(ids))
+	if err != nil {
+		return nil, err
+	}
+	if !anyDamaged(rows) {
+		return slices.DeleteFunc(rows, func(r store.Row) bool { return r.MovedTo != "" }), nil
+	}
+	live := map[syncproto.RecordID]bool{}
+	for i := range rows {
+		if r := &rows[i]; !r.Damaged && r.MovedTo == "" {
+			live[r.ID] = true
+		}
+	}
+	return slices.DeleteFunc(rows, func(r store.Row) bool {
+		drop := r.MovedTo != "" || r.Damaged && live[r.ID]
+		live[r.ID] = live[r.ID] || r.Damaged // of several damaged ones, one
+		return drop
+	}), nil
 }
 
 // Put implements [store.RecordTx]. Rows are written one by one with a prepared
@@ -51,11 +90,7 @@ func (t *tx) Put(scope syncproto.Scope, rows []store.Row) error {
 	if err != nil {
 		return err
 	}
-	st, err := t.prepare(`INSERT INTO records (` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id, scope) DO UPDATE SET seq = excluded.seq, entered_seq = excluded.entered_seq, kind = excluded.kind,
-			conflicts = excluded.conflicts, deleted = excluded.deleted, purged = excluded.purged, moved_to = excluded.moved_to,
-			of_id = excluded.of_id, agency = excluded.agency, officer = excluded.officer, created_at = excluded.created_at,
-			updated_at = excluded.updated_at, state = excluded.state, doc = excluded.doc`)
+	st, err := t.prepare(recordsTable.upsert)
 	if err != nil {
 		return err
 	}
@@ -102,7 +137,7 @@ func (t *tx) put(st *statement, scope syncproto.Scope, r *store.Row) error {
 		doc = string(r.Doc)
 	}
 	t.rows++
-	_, err = st.run(t.ctx, string(scope), r.ID[:], int64(r.Seq), entered, r.Kind, //nolint:gosec // take bounds it
-		int64(r.Conflicts), bit(r.Deleted), bit(r.Purged), moved, of, r.Agency, r.Officer, r.CreatedAt, r.UpdatedAt, blob(r.State), doc)
+	_, err = st.run(t.ctx, sealed(recordsTable, string(scope), r.ID[:], int64(r.Seq), entered, r.Kind, //nolint:gosec // take bounds it
+		int64(r.Conflicts), bit(r.Deleted), bit(r.Purged), moved, of, r.Agency, r.Officer, r.CreatedAt, r.UpdatedAt, blob(r.State), doc)...)
 	return err
 }

@@ -13,24 +13,21 @@ func (t *tx) PutOfficer(o store.Officer) error {
 	if err := t.holds(store.RegistryScope); err != nil {
 		return err
 	}
-	_, err := t.exec(`INSERT INTO officers (`+officerColumns+`) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, agency = excluded.agency, role = excluded.role, disabled = excluded.disabled`,
-		o.ID, o.Name, o.Agency, o.Role, bit(o.Disabled))
+	_, err := t.exec(officersTable.upsert, sealed(officersTable, o.ID, o.Name, o.Agency, o.Role, bit(o.Disabled))...)
 	if err != nil {
 		return fmt.Errorf("put officer %q: %w", o.ID, err)
 	}
 	return nil
 }
 
-const officerColumns = `id, name, agency, role, disabled`
-
 func scanOfficer(c *cursor) store.Officer {
+	c.must(officersTable)
 	return store.Officer{ID: c.text(0), Name: c.text(1), Agency: c.text(2), Role: c.text(3), Disabled: c.bool(4)}
 }
 
 // Officer implements [store.RegistryReader] and [store.RegistryTx].
 func (s *session) Officer(id string) (store.Officer, error) {
-	o, err := one(s, store.ErrNotFound, scanOfficer, `SELECT `+officerColumns+` FROM officers WHERE id = ?`, id)
+	o, err := one(s, store.ErrNotFound, scanOfficer, `SELECT `+officersTable.list+` FROM officers WHERE id = ?`, id)
 	if err != nil {
 		return o, fmt.Errorf("officer %q: %w", id, err)
 	}
@@ -39,7 +36,7 @@ func (s *session) Officer(id string) (store.Officer, error) {
 
 // Officers implements [store.RegistryReader].
 func (s *session) Officers() ([]store.Officer, error) {
-	return collect(s, scanOfficer, `SELECT `+officerColumns+` FROM officers ORDER BY id`)
+	return collect(s, scanOfficer, `SELECT `+officersTable.list+` FROM officers ORDER BY id`)
 }
 
 // PutDevice implements [store.RegistryTx].
@@ -55,20 +52,16 @@ func (t *tx) PutDevice(d store.Device) error {
 	if err != nil {
 		return t.keep(err)
 	}
-	_, err = t.exec(`INSERT INTO devices (`+deviceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, officer = excluded.officer, agency = excluded.agency, role = excluded.role,
-			algorithm = excluded.algorithm, public_key = excluded.public_key, grants = excluded.grants, grants_version = excluded.grants_version,
-			enrolled_at = excluded.enrolled_at, revoked_at = excluded.revoked_at, wipe = excluded.wipe`,
-		d.ID, d.Name, d.Officer, d.Agency, d.Role, d.Algorithm, blob(d.PublicKey), grants, version, d.EnrolledAt, d.RevokedAt, bit(d.Wipe))
+	_, err = t.exec(devicesTable.upsert, sealed(devicesTable,
+		d.ID, d.Name, d.Officer, d.Agency, d.Role, d.Algorithm, blob(d.PublicKey), grants, version, d.EnrolledAt, d.RevokedAt, bit(d.Wipe))...)
 	if err != nil {
 		return fmt.Errorf("put device %q: %w", d.ID, err)
 	}
 	return nil
 }
 
-const deviceColumns = `id, name, officer, agency, role, algorithm, public_key, grants, grants_version, enrolled_at, revoked_at, wipe`
-
 func scanDevice(c *cursor) store.Device {
+	c.must(devicesTable)
 	return store.Device{
 		ID: c.text(0), Name: c.text(1), Officer: c.text(2), Agency: c.text(3), Role: c.text(4), Algorithm: c.text(5), PublicKey: c.blob(6),
 		Grants: c.grants(7), GrantsVersion: c.uint(8), EnrolledAt: c.int(9), RevokedAt: c.int(10), Wipe: c.bool(11),
@@ -77,7 +70,7 @@ func scanDevice(c *cursor) store.Device {
 
 // Device implements [store.RegistryReader] and [store.RegistryTx].
 func (s *session) Device(id string) (store.Device, error) {
-	d, err := one(s, store.ErrNotFound, scanDevice, `SELECT `+deviceColumns+` FROM devices WHERE id = ?`, id)
+	d, err := one(s, store.ErrNotFound, scanDevice, `SELECT `+devicesTable.list+` FROM devices WHERE id = ?`, id)
 	if err != nil {
 		return d, fmt.Errorf("device %q: %w", id, err)
 	}
@@ -114,7 +107,7 @@ func (s *session) status(d store.Device) (store.DeviceStatus, error) {
 
 // Devices implements [store.RegistryReader].
 func (s *session) Devices() ([]store.DeviceStatus, error) {
-	devices, err := collect(s, scanDevice, `SELECT `+deviceColumns+` FROM devices ORDER BY id`)
+	devices, err := collect(s, scanDevice, `SELECT `+devicesTable.list+` FROM devices ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
@@ -134,29 +127,31 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 	if err := t.holds(store.RegistryScope); err != nil {
 		return err
 	}
-	text, err := encodeGrants(grants)
+	d, err := t.Device(device)
+	if err != nil {
+		return fmt.Errorf("set the grants: %w", err)
+	}
+	before, err := encodeGrants(d.Grants)
 	if err != nil {
 		return t.keep(err)
 	}
-	kept, err := t.exec(`INSERT INTO past_grants (device, version, grants, replaced_at)
-		SELECT id, grants_version, grants, ? FROM devices WHERE id = ?`, now, device)
+	version, err := signed(d.GrantsVersion)
 	if err != nil {
+		return t.keep(err)
+	}
+	if _, err := t.exec(pastGrantsTable.insert, sealed(pastGrantsTable, device, version, before, now)...); err != nil {
 		return fmt.Errorf("keep the grants of device %q: %w", device, err)
 	}
-	if kept == 0 {
-		return fmt.Errorf("set the grants of device %q: %w", device, store.ErrNotFound)
-	}
-	if _, err := t.exec(`UPDATE devices SET grants = ?, grants_version = grants_version + 1 WHERE id = ?`, text, device); err != nil {
-		return fmt.Errorf("set the grants of device %q: %w", device, err)
-	}
-	return nil
+	d.Grants, d.GrantsVersion = grants, d.GrantsVersion+1
+	return t.PutDevice(d)
 }
 
 // GrantHistory implements [store.RegistryTx].
 func (s *session) GrantHistory(device string) ([]store.PastGrants, error) {
 	return collect(s, func(c *cursor) store.PastGrants {
-		return store.PastGrants{Version: c.uint(0), Grants: c.grants(1), ReplacedAt: c.int(2)}
-	}, `SELECT version, grants, replaced_at FROM past_grants WHERE device = ? ORDER BY version DESC`, device)
+		c.must(pastGrantsTable)
+		return store.PastGrants{Version: c.uint(1), Grants: c.grants(2), ReplacedAt: c.int(3)}
+	}, `SELECT `+pastGrantsTable.list+` FROM past_grants WHERE device = ? ORDER BY version DESC`, device)
 }
 
 // AddEnrolment implements [store.RegistryTx].
@@ -168,8 +163,7 @@ func (t *tx) AddEnrolment(e store.Enrolment) error {
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(`INSERT INTO enrolments (`+enrolmentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-		e.ID, e.SecretHash[:], e.Officer, e.Agency, e.Role, grants, e.CreatedAt, e.ExpiresAt, e.UsedAt, e.Device)
+	added, err := t.exec(enrolmentsTable.insert+` ON CONFLICT (id) DO NOTHING`, enrolmentRow(&e, grants)...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("add enrolment %q: %w", e.ID, err)
@@ -179,9 +173,12 @@ func (t *tx) AddEnrolment(e store.Enrolment) error {
 	return nil
 }
 
-const enrolmentColumns = `id, secret_hash, officer, agency, role, grants, created_at, expires_at, used_at, device`
+func enrolmentRow(e *store.Enrolment, grants string) []any {
+	return sealed(enrolmentsTable, e.ID, e.SecretHash[:], e.Officer, e.Agency, e.Role, grants, e.CreatedAt, e.ExpiresAt, e.UsedAt, e.Device)
+}
 
 func scanEnrolment(c *cursor) store.Enrolment {
+	c.must(enrolmentsTable)
 	return store.Enrolment{
 		ID: c.text(0), SecretHash: c.digest(1), Officer: c.text(2), Agency: c.text(3), Role: c.text(4), Grants: c.grants(5),
 		CreatedAt: c.int(6), ExpiresAt: c.int(7), UsedAt: c.int(8), Device: c.text(9),
@@ -193,15 +190,23 @@ func (t *tx) UseEnrolment(id, device string, now int64) (e store.Enrolment, used
 	if err := t.holds(store.RegistryScope); err != nil {
 		return e, false, err
 	}
-	e, err = one(&t.session, store.ErrNotFound, scanEnrolment, `SELECT `+enrolmentColumns+` FROM enrolments WHERE id = ?`, id)
+	e, err = one(&t.session, store.ErrNotFound, scanEnrolment, `SELECT `+enrolmentsTable.list+` FROM enrolments WHERE id = ?`, id)
 	if err != nil {
 		return e, false, fmt.Errorf("enrolment %q: %w", id, err)
 	}
-	n, err := t.exec(`UPDATE enrolments SET used_at = ?, device = ? WHERE id = ? AND used_at = 0 AND expires_at > ?`, now, device, id, now)
+	if e.UsedAt != 0 || e.ExpiresAt <= now {
+		return e, false, nil
+	}
+	grants, err := encodeGrants(e.Grants)
 	if err != nil {
+		return e, false, t.keep(err)
+	}
+	spent := e
+	spent.UsedAt, spent.Device = now, device
+	if _, err := t.exec(enrolmentsTable.upsert, enrolmentRow(&spent, grants)...); err != nil {
 		return e, false, fmt.Errorf("use enrolment %q: %w", id, err)
 	}
-	return e, n == 1, nil
+	return e, true, nil
 }
 
 // grant is a grant as a column has it.

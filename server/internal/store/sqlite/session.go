@@ -58,6 +58,7 @@ func (s *session) each(text string, args []any, scan func(*cursor) bool) error {
 	if err != nil {
 		return s.keep(err)
 	}
+	c.damages = s.conn.damages
 	// Also when scan panics or leaves its goroutine: the statement is reused.
 	defer func() { _ = s.keep(c.close()) }()
 	for c.next() {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -56,8 +57,7 @@ func (t *tx) storeHeads() error {
 		if h.now == h.stored {
 			continue
 		}
-		if _, err := t.exec(`INSERT INTO scopes (scope, seq) VALUES (?, ?) ON CONFLICT (scope) DO UPDATE SET seq = excluded.seq`,
-			h.scope, int64(h.now)); err != nil { //nolint:gosec // take bounds it
+		if _, err := t.exec(scopesTable.upsert, sealed(scopesTable, h.scope, int64(h.now))...); err != nil { //nolint:gosec // take bounds it
 			return err
 		}
 		h.stored = h.now
@@ -76,13 +76,37 @@ func (t *tx) head(scope string) (*head, error) {
 			return h, nil
 		}
 	}
-	seq, err := one(&t.session, store.ErrNotFound, func(c *cursor) uint64 { return c.uint(0) }, `SELECT seq FROM scopes WHERE scope = ?`, scope)
-	if err != nil && !isNotFound(err) {
+	seq, err := t.counter(scope)
+	stored := seq
+	if isNotFound(err) || errors.Is(err, store.ErrDamaged) {
+		// Also of a counter whose row is under a damaged name.
+		seq, err = t.counted(scope)
+	}
+	if err != nil {
 		return nil, err
 	}
-	h := &head{scope: scope, before: seq, now: seq, stored: seq}
+	h := &head{scope: scope, before: seq, now: seq, stored: stored}
 	t.heads = append(t.heads, h)
 	return h, nil
+}
+
+// counter returns the stored counter of a scope.
+func (t *tx) counter(scope string) (seq uint64, err error) {
+	err = t.attempt(func() (err error) {
+		seq, err = one(&t.session, store.ErrNotFound, func(c *cursor) uint64 {
+			c.must(scopesTable)
+			return c.uint(1)
+		}, `SELECT `+scopesTable.list+` FROM scopes WHERE scope = ?`, scope)
+		return err
+	})
+	return seq, err
+}
+
+// counted returns the greatest sequence that a row or a change of the scope
+// has.
+func (t *tx) counted(scope string) (uint64, error) {
+	return one(&t.session, store.ErrNotFound, func(c *cursor) uint64 { return c.uint(0) },
+		`SELECT max(coalesce((SELECT max(seq) FROM records WHERE scope = ?), 0), coalesce((SELECT max(seq) FROM changes WHERE scope = ?), 0))`, scope, scope)
 }
 
 // maxStep bounds how many sequences one step takes.

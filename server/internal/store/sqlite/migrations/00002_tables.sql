@@ -1,10 +1,14 @@
 -- +goose Up
 
+-- Every table ends a row's life in a hash of it: sum is the xxHash64 of the table's name and of all other columns, in
+-- the order of the list in columns.go. SQLite does not see a flipped bit in a value; this does, at every read.
+
 -- A scope's counter: the sequence of its last change. It is raised in the transaction of the rows that it counts, so
 -- the order of sequences is the order of commits.
 CREATE TABLE scopes (
   scope TEXT NOT NULL PRIMARY KEY,
-  seq   INTEGER NOT NULL
+  seq   INTEGER NOT NULL,
+  sum   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- One record in one scope: its live row where it is at home, a marker (moved_to is set) where it once was. State and
@@ -24,6 +28,7 @@ CREATE TABLE records (
   officer     TEXT NOT NULL,
   created_at  INTEGER NOT NULL,
   updated_at  INTEGER NOT NULL,
+  sum         INTEGER NOT NULL,
   state       BLOB NOT NULL,
   doc         TEXT,
   -- id first: the same index finds a record in its scope and wherever it is.
@@ -50,6 +55,7 @@ CREATE TABLE changes (
   agency  TEXT NOT NULL,
   at      INTEGER NOT NULL,
   digest  BLOB NOT NULL CHECK (length(digest) = 32),
+  sum     INTEGER NOT NULL,
   ops     BLOB NOT NULL,
   PRIMARY KEY (scope, seq)
 ) STRICT;
@@ -70,6 +76,7 @@ CREATE TABLE past_writes (
   officer TEXT NOT NULL,
   agency  TEXT NOT NULL,
   at      INTEGER NOT NULL,
+  sum     INTEGER NOT NULL,
   value   BLOB NOT NULL,
   PRIMARY KEY (scope, replica, n)
 ) STRICT, WITHOUT ROWID;
@@ -87,6 +94,7 @@ CREATE TABLE quarantine (
   reason     TEXT NOT NULL,
   by         TEXT NOT NULL,
   decided_at INTEGER NOT NULL,
+  sum        INTEGER NOT NULL,
   raw        BLOB NOT NULL,
   PRIMARY KEY (key, scope)
 ) STRICT;
@@ -98,7 +106,8 @@ CREATE TABLE epochs (
   scope      TEXT NOT NULL PRIMARY KEY,
   id         BLOB NOT NULL CHECK (length(id) = 16),
   since      INTEGER NOT NULL,
-  recovering INTEGER NOT NULL
+  recovering INTEGER NOT NULL,
+  sum        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What is known of one replica id, in the scope 'device/<id>' of its device: what it claimed and what is held.
@@ -111,6 +120,7 @@ CREATE TABLE replicas (
   held_n       INTEGER NOT NULL,
   held_head    BLOB NOT NULL CHECK (length(held_head) = 32),
   broken       INTEGER NOT NULL,
+  sum          INTEGER NOT NULL,
   PRIMARY KEY (scope, replica)
 ) STRICT, WITHOUT ROWID;
 -- Whose a replica id is. Not unique, because a shard could not enforce it: writing checks it.
@@ -122,6 +132,7 @@ CREATE TABLE chain_steps (
   replica BLOB NOT NULL CHECK (length(replica) = 8),
   n       INTEGER NOT NULL,
   step    BLOB NOT NULL CHECK (length(step) = 32),
+  sum     INTEGER NOT NULL,
   PRIMARY KEY (scope, replica, n)
 ) STRICT, WITHOUT ROWID;
 
@@ -130,6 +141,7 @@ CREATE TABLE witnesses (
   scope TEXT NOT NULL,
   n     INTEGER NOT NULL,
   stamp BLOB NOT NULL CHECK (length(stamp) = 16),
+  sum   INTEGER NOT NULL,
   PRIMARY KEY (scope, n)
 ) STRICT, WITHOUT ROWID;
 
@@ -140,6 +152,7 @@ CREATE TABLE receipts (
   key       TEXT NOT NULL,
   at        INTEGER NOT NULL,
   signature BLOB NOT NULL,
+  sum       INTEGER NOT NULL,
   body      BLOB NOT NULL,
   PRIMARY KEY (scope, n)
 ) STRICT;
@@ -151,7 +164,8 @@ CREATE TABLE device_seen (
   at          INTEGER NOT NULL,
   app         TEXT NOT NULL,
   waiting     INTEGER NOT NULL,
-  skew_millis INTEGER NOT NULL
+  skew_millis INTEGER NOT NULL,
+  sum         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Cold tables: a cluster copies them to every node, so their keys are without scope. Only the scope 'registry' writes them.
@@ -162,7 +176,8 @@ CREATE TABLE officers (
   name     TEXT NOT NULL,
   agency   TEXT NOT NULL,
   role     TEXT NOT NULL,
-  disabled INTEGER NOT NULL
+  disabled INTEGER NOT NULL,
+  sum      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- One enrolled phone.
@@ -178,7 +193,8 @@ CREATE TABLE devices (
   grants_version INTEGER NOT NULL,
   enrolled_at    INTEGER NOT NULL,
   revoked_at     INTEGER NOT NULL,
-  wipe           INTEGER NOT NULL
+  wipe           INTEGER NOT NULL,
+  sum            INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Grants that a device held before its present ones.
@@ -187,6 +203,7 @@ CREATE TABLE past_grants (
   version     INTEGER NOT NULL,
   grants      TEXT NOT NULL,
   replaced_at INTEGER NOT NULL,
+  sum         INTEGER NOT NULL,
   PRIMARY KEY (device, version)
 ) STRICT, WITHOUT ROWID;
 
@@ -201,8 +218,9 @@ CREATE TABLE enrolments (
   created_at  INTEGER NOT NULL,
   expires_at  INTEGER NOT NULL,
   used_at     INTEGER NOT NULL,
-  device      TEXT NOT NULL
+  device      TEXT NOT NULL,
+  sum         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The version of the file, in its header: an older program reads it there and leaves the file alone.
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Every row of every table ends with sum: a hash of the table's name and of
+// all its other columns, key columns included, in the order of the table's
+// list of columns. It is made when the row is written and compared whenever it
+// is read. It finds accidents, not forgers: who can write the file can make
+// sums, so a fast hash of 64 bits is enough (ADR 13).
+
+// Tags keep a value of one kind from looking like one of another.
+const (
+	tagNull byte = iota
+	tagInt
+	tagText
+	tagBlob
+	tagOther // what no column holds: its row never has the right sum
+)
+
+// sumOf is the hash of a row's values as the driver knows them.
+func sumOf[V any](table string, values []V) int64 {
+	var d xxhash.Digest
+	d.Reset()
+	var head [9]byte
+	part := func(tag byte, n uint64) {
+		head[0] = tag
+		binary.LittleEndian.PutUint64(head[1:], n)
+		_, _ = d.Write(head[:]) // never fails
+	}
+	part(tagText, uint64(len(table)))
+	_, _ = d.WriteString(table)
+	for _, v := range values {
+		switch v := any(v).(type) {
+		case nil:
+			part(tagNull, 0)
+		case int64:
+			part(tagInt, uint64(v)) //nolint:gosec // the bits are what counts
+		case string:
+			part(tagText, uint64(len(v)))
+			_, _ = d.WriteString(v)
+		case []byte:
+			part(tagBlob, uint64(len(v)))
+			_, _ = d.Write(v)
+		default:
+			part(tagOther, 0)
+		}
+	}
+	return int64(d.Sum64()) //nolint:gosec // the bits are what counts
+}
+
+// sealed appends the sum to a row's values.
+func sealed(t *table, values ...any) []any { return append(values, sumOf(t.name, values)) }
+
+// sound reports whether the row, whose last column is sum, is what was
+// written. Of a damaged row the cursor's owner learns the name.
+func (c *cursor) sound(t *table) bool {
+	last := len(c.row) - 1
+	if sum, ok := c.row[last].(int64); ok && sum == sumOf(t.name, c.row[:last]) {
+		return true
+	}
+	c.damages.add(t.damage(c.row))
+	return false
+}
+
+// must makes the cursor end with an error if the row is damaged.
+func (c *cursor) must(t *table) {
+	if c.err == nil && !c.sound(t) {
+		c.err = t.damage(c.row)
+	}
+}
