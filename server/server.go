@@ -79,6 +79,9 @@ func New(c Config) (_ *Server, err error) {
 	if s.store, err = sqlite.Open(context.Background(), filepath.Join(c.Data, StoreFile), options); err != nil {
 		return nil, err
 	}
+	if err := syncFolders(c.Data); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
 	s.engine = engine.New(engine.Config{
 		Store: s.store, ServerID: s.identity.ServerID, ReceiptKey: s.identity.ReceiptKey, ReceiptKeyID: s.identity.ReceiptKeyID,
 		ProjectKey: s.identity.ProjectKey, Pack: c.Pack, Rand: c.Rand, Logger: c.Logger,
