@@ -39,6 +39,7 @@ type trial struct {
 type attempt struct {
 	img    *disk.Image
 	notes  []string
+	seed   uint64
 	number int
 	where  string
 }
@@ -60,7 +61,7 @@ func newTrial(t *testing.T, verify verifier) *trial {
 
 func (r *trial) try(a attempt) {
 	folder := filepath.Join(r.dir, fmt.Sprint(a.number))
-	p, err := read(a.notes)
+	p, err := read(a.notes, a.seed)
 	if err == nil {
 		err = os.Mkdir(folder, 0o700)
 	}
@@ -94,7 +95,7 @@ func (r *trial) crash(rec recording, c disk.Crash) {
 		}
 		r.judged[key] = true
 		r.queue <- attempt{
-			img: img, notes: c.Notes, number: len(r.judged),
+			img: img, notes: c.Notes, seed: rec.job.Seed, number: len(r.judged),
 			where: fmt.Sprintf("%s, seed %d, power lost after operation %d (%s)", rec.job.Workload, rec.job.Seed, c.After, rec.log.Ops[c.After]),
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sambang-id/sambang/crash/recorder"
@@ -86,11 +87,33 @@ type promise struct {
 	high  map[syncproto.ReplicaID]uint64
 	past  map[string]promise // as it was when the step of that name began
 	now   int64
+	seed  uint64
+}
+
+// backups are the names of those that were acknowledged.
+func (p *promise) backups() (names []string) {
+	for what := range p.done {
+		if name, ok := strings.CutPrefix(what, "backup "); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// with lets an earlier promise accept what came later: a backup is of some
+// moment after it began.
+func (p promise) with(later promise) promise {
+	for id, s := range later.legal {
+		p.legal[id] = append(slices.Clone(p.may(id)), s...)
+	}
+	p.done, p.seed = later.done, later.seed
+	return p
 }
 
 // read adds up notes.
-func read(notes []string) (promise, error) {
-	p := promise{legal: map[string][]string{}, begun: map[int]note{}, done: map[string]note{}, high: map[syncproto.ReplicaID]uint64{}, past: map[string]promise{}}
+func read(notes []string, seed uint64) (promise, error) {
+	p := promise{seed: seed, legal: map[string][]string{}, begun: map[int]note{}, done: map[string]note{}, high: map[syncproto.ReplicaID]uint64{}, past: map[string]promise{}}
 	for _, text := range notes {
 		var n note
 		if err := json.Unmarshal([]byte(text), &n); err != nil {
@@ -112,7 +135,6 @@ func (p *promise) add(n note) {
 		}
 	case noteAck:
 		begun := p.begun[n.Step]
-		n.Text = begun.Text + n.Text
 		p.done[begun.Text] = n
 		for id, s := range begun.States {
 			p.legal[id] = slices.Clone(p.legal[id][slices.Index(p.legal[id], s):])

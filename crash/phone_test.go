@@ -269,8 +269,12 @@ func (w *fieldwork) edit(id sambang.ID) {
 		w.last = err
 		return
 	}
+	if rec.Deleted {
+		w.delete(id) // taken back: an edit beside a deletion is a conflict
+		return
+	}
 	v := value(w.rng)
-	w.step("edit", map[string]string{id.String(): stateOf(v, rec.Deleted)}, func() error {
+	w.step("edit", map[string]string{id.String(): stateOf(v, false)}, func() error {
 		return w.p.r.Edit(id, func(d *sambang.Draft) error { d.Set("a", v); return nil })
 	})
 }
