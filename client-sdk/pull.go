@@ -11,11 +11,17 @@ import (
 )
 
 // feed applies one frame of the feed: entries in small transactions, and the
-// cursors in the last of them, never before the entries (I12).
+// cursors in the last of them, never before the entries (I12). Of a frame whose
+// tables or cursors can't be read nothing counts.
 func (p *response) feed(f *wire.Feed) error {
 	dec, err := wire.NewDecoder(f.GetTables())
 	if err != nil {
-		return err
+		return unreadable("the tables of a frame", err)
+	}
+	for _, c := range f.GetCursors() {
+		if _, err := syncproto.ParseScope(c.GetScope()); err != nil {
+			return unreadable("a cursor", err)
+		}
 	}
 	entries := f.GetEntries()
 	if ablate.Off(ablate.A17CursorLast) && p.trusted {
@@ -106,6 +112,8 @@ func (p *response) entry(t *txn, dec *wire.Decoder, tables *wire.Tables, e *wire
 		return p.left(t, dec, e)
 	case e.GetVerdict() != nil:
 		return p.answered(t, dec, e.GetVerdict())
+	case e.GetUnreadable() != nil:
+		return 0, p.unread(t, e.GetUnreadable().GetId(), syncproto.CodeDamaged)
 	}
 	return 0, nil // of a later version: nothing that this one needs
 }

@@ -61,6 +61,7 @@ const (
 	CodeScopeDenied  Code = "scope_denied"
 	CodeBadScope     Code = "bad_scope"
 	CodePurged       Code = "purged"
+	CodeDamaged      Code = "record_damaged"
 )
 
 // Codes of the SDK.

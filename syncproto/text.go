@@ -62,6 +62,7 @@ var texts = map[Code]Text{
 	CodeScopeDenied:  {"Di luar wilayah tugas perangkat ini; disimpan dan diteruskan kepada pusat.", "Outside this device's region; kept and passed on to headquarters."},
 	CodeBadScope:     {"Kode wilayah tidak sah. Gunakan kode kecamatan, misalnya 35.24.14.", "The region code is not valid. Use a district code such as 35.24.14."},
 	CodePurged:       {"Rekaman ini sudah dihapus pusat menurut masa simpan; salinan di perangkat dihapus.", "Headquarters erased this record for retention; the copy on the device goes."},
+	CodeDamaged:      {"Simpanan server untuk rekaman ini rusak. Kiriman disimpan; pengelola memperbaikinya.", "What the server stored of this record is damaged. The message is kept; the operator repairs it."},
 
 	CodeNoSpace:       {"Ruang penyimpanan penuh. Kosongkan ruang; yang sudah tersimpan tetap aman.", "No space left. Free some; what was saved is safe."},
 	CodeCacheDamaged:  {"Berkas data rusak. Jangan hapus; serahkan kepada pengelola.", "The data file is damaged. Don't delete it; hand it to the operator."},

@@ -2057,6 +2057,7 @@ type Entry struct {
 	//	*Entry_Delta
 	//	*Entry_Left
 	//	*Entry_Verdict
+	//	*Entry_Unreadable
 	Entry         isEntry_Entry `protobuf_oneof:"entry"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2133,6 +2134,15 @@ func (x *Entry) GetVerdict() *Verdict {
 	return nil
 }
 
+func (x *Entry) GetUnreadable() *Unreadable {
+	if x != nil {
+		if x, ok := x.Entry.(*Entry_Unreadable); ok {
+			return x.Unreadable
+		}
+	}
+	return nil
+}
+
 type isEntry_Entry interface {
 	isEntry_Entry()
 }
@@ -2149,11 +2159,17 @@ type Entry_Verdict struct {
 	Verdict *Verdict `protobuf:"bytes,4,opt,name=verdict,oneof"`
 }
 
+type Entry_Unreadable struct {
+	Unreadable *Unreadable `protobuf:"bytes,5,opt,name=unreadable,oneof"`
+}
+
 func (*Entry_Delta) isEntry_Entry() {}
 
 func (*Entry_Left) isEntry_Entry() {}
 
 func (*Entry_Verdict) isEntry_Entry() {}
+
+func (*Entry_Unreadable) isEntry_Entry() {}
 
 // Left: the record went out of the scope.
 type Left struct {
@@ -2285,6 +2301,52 @@ func (x *Verdict) GetCtx() *Vector {
 	return nil
 }
 
+// Unreadable: the server has the record, and what it stored of it is damaged.
+// The device keeps its own copy and asks for the record until it is repaired.
+type Unreadable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreadable) Reset() {
+	*x = Unreadable{}
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreadable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreadable) ProtoMessage() {}
+
+func (x *Unreadable) ProtoReflect() protoreflect.Message {
+	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreadable.ProtoReflect.Descriptor instead.
+func (*Unreadable) Descriptor() ([]byte, []int) {
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Unreadable) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 type End struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	More          bool                   `protobuf:"varint,1,opt,name=more" json:"more,omitempty"` // the pull was cut at max_entries: ask again
@@ -2294,7 +2356,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +2368,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[27]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,7 +2381,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{27}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *End) GetMore() bool {
@@ -2342,7 +2404,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2416,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[28]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2429,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{28}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *State) GetTables() *Tables {
@@ -2410,7 +2472,7 @@ type ChangeRow struct {
 
 func (x *ChangeRow) Reset() {
 	*x = ChangeRow{}
-	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2484,7 @@ func (x *ChangeRow) String() string {
 func (*ChangeRow) ProtoMessage() {}
 
 func (x *ChangeRow) ProtoReflect() protoreflect.Message {
-	mi := &file_syncproto_wire_sync_proto_msgTypes[29]
+	mi := &file_syncproto_wire_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2497,7 @@ func (x *ChangeRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRow.ProtoReflect.Descriptor instead.
 func (*ChangeRow) Descriptor() ([]byte, []int) {
-	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{29}
+	return file_syncproto_wire_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ChangeRow) GetTables() *Tables {
@@ -2619,12 +2681,15 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x06tables\x18\x01 \x01(\v2\x17.sambang.sync.v1.TablesR\x06tables\x120\n" +
 	"\aentries\x18\x02 \x03(\v2\x16.sambang.sync.v1.EntryR\aentries\x121\n" +
 	"\acursors\x18\x03 \x03(\v2\x17.sambang.sync.v1.CursorR\acursors\x121\n" +
-	"\aauthors\x18\x04 \x03(\v2\x17.sambang.sync.v1.AuthorR\aauthors\"\xb9\x01\n" +
+	"\aauthors\x18\x04 \x03(\v2\x17.sambang.sync.v1.AuthorR\aauthors\"\xf8\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\rR\x05scope\x12.\n" +
 	"\x05delta\x18\x02 \x01(\v2\x16.sambang.sync.v1.DeltaH\x00R\x05delta\x12+\n" +
 	"\x04left\x18\x03 \x01(\v2\x15.sambang.sync.v1.LeftH\x00R\x04left\x124\n" +
-	"\averdict\x18\x04 \x01(\v2\x18.sambang.sync.v1.VerdictH\x00R\averdictB\a\n" +
+	"\averdict\x18\x04 \x01(\v2\x18.sambang.sync.v1.VerdictH\x00R\averdict\x12=\n" +
+	"\n" +
+	"unreadable\x18\x05 \x01(\v2\x1b.sambang.sync.v1.UnreadableH\x00R\n" +
+	"unreadableB\a\n" +
 	"\x05entry\"[\n" +
 	"\x04Left\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12)\n" +
@@ -2634,7 +2699,10 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x16\n" +
 	"\x06purged\x18\x03 \x01(\bR\x06purged\x12)\n" +
-	"\x03ctx\x18\x04 \x01(\v2\x17.sambang.sync.v1.VectorR\x03ctx\"\x19\n" +
+	"\x03ctx\x18\x04 \x01(\v2\x17.sambang.sync.v1.VectorR\x03ctx\"\x1c\n" +
+	"\n" +
+	"Unreadable\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\x19\n" +
 	"\x03End\x12\x12\n" +
 	"\x04more\x18\x01 \x01(\bR\x04more\"\x98\x01\n" +
 	"\x05State\x12/\n" +
@@ -2672,7 +2740,7 @@ func file_syncproto_wire_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_syncproto_wire_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_syncproto_wire_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_syncproto_wire_sync_proto_goTypes = []any{
 	(Status)(0),           // 0: sambang.sync.v1.Status
 	(Result)(0),           // 1: sambang.sync.v1.Result
@@ -2703,16 +2771,17 @@ var file_syncproto_wire_sync_proto_goTypes = []any{
 	(*Entry)(nil),         // 26: sambang.sync.v1.Entry
 	(*Left)(nil),          // 27: sambang.sync.v1.Left
 	(*Verdict)(nil),       // 28: sambang.sync.v1.Verdict
-	(*End)(nil),           // 29: sambang.sync.v1.End
-	(*State)(nil),         // 30: sambang.sync.v1.State
-	(*ChangeRow)(nil),     // 31: sambang.sync.v1.ChangeRow
+	(*Unreadable)(nil),    // 29: sambang.sync.v1.Unreadable
+	(*End)(nil),           // 30: sambang.sync.v1.End
+	(*State)(nil),         // 31: sambang.sync.v1.State
+	(*ChangeRow)(nil),     // 32: sambang.sync.v1.ChangeRow
 }
 var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	4,  // 0: sambang.sync.v1.RequestFrame.open:type_name -> sambang.sync.v1.Open
 	16, // 1: sambang.sync.v1.RequestFrame.batch:type_name -> sambang.sync.v1.Batch
 	17, // 2: sambang.sync.v1.ResponseFrame.begin:type_name -> sambang.sync.v1.Begin
 	25, // 3: sambang.sync.v1.ResponseFrame.feed:type_name -> sambang.sync.v1.Feed
-	29, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
+	30, // 4: sambang.sync.v1.ResponseFrame.end:type_name -> sambang.sync.v1.End
 	8,  // 5: sambang.sync.v1.Open.witness:type_name -> sambang.sync.v1.Witness
 	6,  // 6: sambang.sync.v1.Open.claims:type_name -> sambang.sync.v1.Claim
 	7,  // 7: sambang.sync.v1.Open.heads:type_name -> sambang.sync.v1.Head
@@ -2749,18 +2818,19 @@ var file_syncproto_wire_sync_proto_depIdxs = []int32{
 	12, // 38: sambang.sync.v1.Entry.delta:type_name -> sambang.sync.v1.Delta
 	27, // 39: sambang.sync.v1.Entry.left:type_name -> sambang.sync.v1.Left
 	28, // 40: sambang.sync.v1.Entry.verdict:type_name -> sambang.sync.v1.Verdict
-	11, // 41: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
-	11, // 42: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
-	10, // 43: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
-	12, // 44: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
-	10, // 45: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
-	12, // 46: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
-	15, // 47: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	29, // 41: sambang.sync.v1.Entry.unreadable:type_name -> sambang.sync.v1.Unreadable
+	11, // 42: sambang.sync.v1.Left.ctx:type_name -> sambang.sync.v1.Vector
+	11, // 43: sambang.sync.v1.Verdict.ctx:type_name -> sambang.sync.v1.Vector
+	10, // 44: sambang.sync.v1.State.tables:type_name -> sambang.sync.v1.Tables
+	12, // 45: sambang.sync.v1.State.delta:type_name -> sambang.sync.v1.Delta
+	10, // 46: sambang.sync.v1.ChangeRow.tables:type_name -> sambang.sync.v1.Tables
+	12, // 47: sambang.sync.v1.ChangeRow.delta:type_name -> sambang.sync.v1.Delta
+	15, // 48: sambang.sync.v1.ChangeRow.history:type_name -> sambang.sync.v1.History
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_syncproto_wire_sync_proto_init() }
@@ -2781,6 +2851,7 @@ func file_syncproto_wire_sync_proto_init() {
 		(*Entry_Delta)(nil),
 		(*Entry_Left)(nil),
 		(*Entry_Verdict)(nil),
+		(*Entry_Unreadable)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2788,7 +2859,7 @@ func file_syncproto_wire_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_syncproto_wire_sync_proto_rawDesc), len(file_syncproto_wire_sync_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -28,6 +28,9 @@ func (e *Engine) takenOver(ctx context.Context, id syncproto.RecordID) (takenOve
 			if err != nil {
 				return err
 			}
+			if err := c.Damage(); err != nil {
+				return err
+			}
 			if len(c.Ops) == 0 {
 				continue
 			}

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
@@ -17,24 +18,34 @@ func (e *Engine) Check(ctx context.Context, report func(problem string)) error {
 	if err := e.store.Check(ctx, report); err != nil {
 		return fmt.Errorf("check the store: %w", err)
 	}
-	err := e.store.View(ctx, func(r store.Reader) error {
-		for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
-			heads, err := r.Heads("", class)
-			if err != nil {
-				return err
-			}
-			for _, h := range heads {
-				if err := e.checkScope(r, h, report); err != nil {
-					return err
-				}
-			}
+	for _, class := range []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask, syncproto.ClassHQ} {
+		if err := e.checkClass(ctx, class, report); err != nil {
+			return fmt.Errorf("check the records: %w", err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("check the records: %w", err)
 	}
 	return nil
+}
+
+// checkClass looks at the records of all scopes of a class. Damage that ends
+// the reading of one scope keeps none of the others from being looked at.
+func (e *Engine) checkClass(ctx context.Context, class syncproto.Class, report func(string)) error {
+	var heads []store.Head
+	err := e.store.View(ctx, func(r store.Reader) (err error) {
+		heads, err = r.Heads("", class)
+		return err
+	})
+	for i := 0; err == nil && i < len(heads); i++ {
+		err = e.store.View(ctx, func(r store.Reader) error { return e.checkScope(r, heads[i], report) })
+		if errors.Is(err, store.ErrDamaged) {
+			report(fmt.Sprintf("scope %s can't be read to the end: %v", heads[i].Scope, err))
+			err = nil
+		}
+	}
+	if errors.Is(err, store.ErrDamaged) {
+		report(fmt.Sprintf("scopes of class %s can't be read: %v", class, err))
+		return nil
+	}
+	return err
 }
 
 func (e *Engine) checkScope(r store.Reader, h store.Head, report func(string)) error {
@@ -47,6 +58,9 @@ func (e *Engine) checkScope(r store.Reader, h store.Head, report func(string)) e
 			report(fmt.Sprintf("scope %s: sequence %d after %d", h.Scope, row.Seq, last))
 		}
 		last = row.Seq
+		if row.Damaged {
+			continue // the store's own check has named it
+		}
 		for _, problem := range e.checkRow(row) {
 			report(fmt.Sprintf("scope %s, record %s: %s", h.Scope, row.ID, problem))
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/sambang-id/sambang/internal/ablate"
@@ -17,6 +18,7 @@ type merging struct {
 	scope syncproto.Scope
 
 	rows    map[syncproto.RecordID]*current
+	damaged map[syncproto.RecordID]bool // of which the row here can't be read
 	seq     uint64
 	changes []accepting
 	inbox   []store.Quarantined
@@ -64,6 +66,12 @@ func (m *merging) run(items []*item) ([]store.Step, error) {
 			then = append(then, m.push.elsewhere(to, it))
 			continue
 		}
+		if m.damaged[it.delta.ID()] {
+			if err := m.aside(it); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		to, err := m.one(it)
 		if err != nil {
 			return nil, err
@@ -93,7 +101,12 @@ func (m *merging) load(items []*item) (map[syncproto.RecordID]syncproto.Scope, e
 		return nil, err
 	}
 	m.rows = make(map[syncproto.RecordID]*current, len(ids))
+	m.damaged = map[syncproto.RecordID]bool{}
 	for _, row := range rows {
+		if row.Damaged {
+			m.damaged[row.ID] = true
+			continue
+		}
 		if row.MovedTo != "" {
 			// The record was here once, so the device could have seen it here
 			// when it wrote (6.12).
@@ -111,10 +124,25 @@ func (m *merging) load(items []*item) (map[syncproto.RecordID]syncproto.Scope, e
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	return m.tx.Locate(missing)
+	elsewhere, err := m.tx.Locate(missing)
+	for id, scope := range elsewhere {
+		if scope == m.scope { // its damaged row; a sound one is nowhere
+			delete(elsewhere, id)
+		}
+	}
+	return elsewhere, err
+}
+
+// aside keeps an item whose record can't be read: nothing can be joined into
+// it until it is repaired, and nothing of the rest of the push waits for that.
+func (m *merging) aside(it *item) error {
+	return m.settle(it, &current{record: syncproto.NewRecord(it.id)}, syncproto.CodeDamaged, nil)
 }
 
 func decodeCurrent(row store.Row) (*current, error) {
+	if err := row.Damage(); err != nil {
+		return nil, err
+	}
 	rec, stamps, entered, err := wire.DecodeState(row.State)
 	if err != nil {
 		return nil, err
@@ -289,6 +317,9 @@ func (m *merging) absorb(it *item, cur *current) error {
 		return nil
 	}
 	taken, err := m.push.e.takenOver(m.push.context, it.delta.ID())
+	if errors.Is(err, store.ErrDamaged) {
+		return m.settle(it, cur, syncproto.CodeDamaged, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
@@ -41,6 +42,9 @@ func (p *push) move(from, to syncproto.Scope, it *item) store.Step {
 		}
 		if at, ok := elsewhere[it.delta.ID()]; ok {
 			return []store.Step{p.elsewhere(at, it)}, nil // it moved between the steps
+		}
+		if m.damaged[it.delta.ID()] {
+			return nil, errors.Join(m.aside(it), m.flush())
 		}
 		cur := m.rows[it.delta.ID()]
 		if cur == nil {
@@ -157,7 +161,9 @@ func (e *Engine) moveCompanion(tx store.Tx, now int64, id syncproto.RecordID, fr
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(rows, func(r store.Row) bool { return r.MovedTo == "" && !r.Purged })
+	// A damaged one stays where it is: check names it, and whoever moved the
+	// record could not help it.
+	i := slices.IndexFunc(rows, func(r store.Row) bool { return r.MovedTo == "" && !r.Purged && !r.Damaged })
 	if i < 0 {
 		return nil
 	}

@@ -222,6 +222,10 @@ func (f *frame) scope(w window, limit int) (last uint64, n int, err error) {
 
 // row adds one entry of a feed; false if the device needs none.
 func (f *frame) row(row store.Row, cursor uint64) (bool, error) {
+	if row.Damaged {
+		f.unreadable(row.Scope, row.ID)
+		return true, nil
+	}
 	if row.MovedTo != "" {
 		ctx, err := wire.DecodeContext(row.State)
 		if err != nil {
@@ -296,6 +300,10 @@ func (f *frame) refetched(ids [][]byte) error {
 	}
 	for _, id := range want {
 		row, known := byID[id]
+		if row.Damaged {
+			f.unreadable("", id)
+			continue
+		}
 		verdict := &wire.Verdict{Id: id[:], Known: known}
 		if known {
 			rec, _, _, err := wire.DecodeState(row.State)
@@ -311,6 +319,13 @@ func (f *frame) refetched(ids [][]byte) error {
 		f.add("", &wire.Entry{Entry: &wire.Entry_Verdict{Verdict: verdict}})
 	}
 	return nil
+}
+
+// unreadable says that there is a record and that it can't be read now. The
+// cursor goes on behind it, and the device asks for it by its id until it is
+// repaired.
+func (f *frame) unreadable(scope syncproto.Scope, id syncproto.RecordID) {
+	f.add(scope, &wire.Entry{Entry: &wire.Entry_Unreadable{Unreadable: &wire.Unreadable{Id: id[:]}}})
 }
 
 func (f *frame) add(scope syncproto.Scope, e *wire.Entry) {

@@ -64,6 +64,7 @@ var statuses = map[syncproto.Code]int{
 	syncproto.CodeScopeDenied:  http.StatusForbidden,
 	syncproto.CodeBadScope:     http.StatusUnprocessableEntity,
 	syncproto.CodePurged:       http.StatusGone,
+	syncproto.CodeDamaged:      http.StatusInternalServerError,
 
 	// The SDK's own; a server that has one to tell has failed.
 	syncproto.CodeNoSpace:       http.StatusInsufficientStorage,

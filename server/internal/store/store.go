@@ -61,8 +61,9 @@ func (d *Damage) Error() string {
 	return fmt.Sprintf("damaged row: table %s, scope %q, seq %d, id %s", d.Table, d.Scope, d.Seq, d.Key)
 }
 
-// Unwrap makes errors.Is(err, ErrDamaged) work.
-func (d *Damage) Unwrap() error { return ErrDamaged }
+// Unwrap makes errors.Is work with ErrDamaged and with the code that people
+// are told.
+func (d *Damage) Unwrap() []error { return []error{ErrDamaged, syncproto.CodeDamaged} }
 
 // Scope names of the store's own.
 const (
