@@ -18,3 +18,7 @@ func TestAblatedSyncOfACommitIsNoticed(t *testing.T) {
 func TestAblatedSyncOfAFolderIsNoticed(t *testing.T) {
 	ablatetest.Caught(t, ablate.R03DirSync, "^TestNoCrashOfAPhoneLosesWhatWasSaved$", "-crash.images=400")
 }
+
+func TestAblatedSyncOfTheServersLogIsNoticed(t *testing.T) {
+	ablatetest.Caught(t, ablate.R02WALNormal, "^TestNoCrashOfAServerLosesWhatItSignedFor$", "-crash.images=200")
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 )
 
@@ -127,9 +128,14 @@ func (s *Store) connect(ctx context.Context, readOnly bool) (*conn, error) {
 	return c, nil
 }
 
-// synchronousFull is the level at which each commit is synced to the disk. In
+// synchronous is the level at which each commit is synced to the disk, FULL. In
 // WAL mode the level below loses acknowledged commits at a power cut.
-const synchronousFull = 2
+func synchronous() int {
+	if ablate.Off(ablate.R02WALNormal) {
+		return 1
+	}
+	return 2
+}
 
 // dsn is the driver's name of the file. It never creates it: mode=rw.
 func dsn(path string, o Options, readOnly bool) string {
@@ -141,7 +147,7 @@ func dsn(path string, o Options, readOnly bool) string {
 		"_pragma": {
 			"busy_timeout(" + strconv.FormatInt(o.BusyTimeout.Milliseconds(), 10) + ")",
 			"journal_mode(WAL)",
-			"synchronous(FULL)",
+			"synchronous(" + strconv.Itoa(synchronous()) + ")",
 			"foreign_keys(1)",
 			"cell_size_check(1)", // damage is found when it is read, not later
 			"trusted_schema(0)",
@@ -187,7 +193,7 @@ func assert(ctx context.Context, c *conn, o Options) error {
 		return fmt.Errorf("SQLite %s is older than 3.51.3, which fixes a corruption of the log", version)
 	}
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": strconv.Itoa(synchronousFull), "foreign_keys": "1", "cell_size_check": "1",
+		"journal_mode": "wal", "synchronous": strconv.Itoa(synchronous()), "foreign_keys": "1", "cell_size_check": "1",
 		"busy_timeout": strconv.FormatInt(o.BusyTimeout.Milliseconds(), 10),
 	} {
 		got, err := one(s, store.ErrNotFound, text, "PRAGMA "+pragma)
