@@ -74,9 +74,6 @@ func (p *response) feed(f *wire.Feed) error {
 // advance moves the cursors to where the feed has been read.
 func (t *txn) advance(cursors []*wire.Cursor) error {
 	for _, c := range cursors {
-		if _, err := syncproto.ParseScope(c.GetScope()); err != nil {
-			return err
-		}
 		b := binary.BigEndian.AppendUint64(nil, c.GetSeq())
 		if err := t.tx.Put(bucketCursors, []byte(c.GetScope()), b); err != nil {
 			return err

@@ -49,6 +49,12 @@ func (p *response) frame(f *wire.ResponseFrame) error {
 	return syncproto.Errorf(syncproto.CodeBadResponse, "frame out of order")
 }
 
+// unreadable makes what the codec says of a part of a response a fault of the
+// response: the codec's own code would blame this device.
+func unreadable(part string, err error) error {
+	return fmt.Errorf("%w: %w", syncproto.Errorf(syncproto.CodeBadResponse, "%s can't be read", part), err)
+}
+
 func (p *response) begin(b *wire.Begin) error {
 	switch {
 	case b.GetVersion() != wire.Version:
@@ -259,7 +265,7 @@ func (p *response) outcomes(b *wire.Begin, receipt *wire.ReceiptBody) ([]outcome
 	}
 	dec, err := wire.NewDecoder(b.GetTables())
 	if err != nil {
-		return nil, err
+		return nil, unreadable("the tables of the outcomes", err)
 	}
 	for _, x := range b.GetOutcomes() {
 		if _, ok := p.q.at(x.GetBatch(), x.GetItem()); !ok {
@@ -271,12 +277,12 @@ func (p *response) outcomes(b *wire.Begin, receipt *wire.ReceiptBody) ([]outcome
 		}
 		o.hidden = x.GetHidden()
 		if o.ctx, err = dec.Vector(x.GetCtx()); err != nil {
-			return nil, err
+			return nil, unreadable("the vector of an outcome", err)
 		}
 		if x.GetReply() != nil {
 			d, err := dec.Delta(x.GetReply())
 			if err != nil {
-				return nil, err
+				return nil, unreadable("the state of an outcome", err)
 			}
 			o.reply = &d
 		}
@@ -521,7 +527,7 @@ func (p *response) absorbed(t *txn, w *row, before row, o outcome) error {
 	default:
 		change, err := syncproto.Apply(syncproto.NewRecord(o.sent.id), *o.reply)
 		if err != nil {
-			return err
+			return unreadable("the repaired state", err)
 		}
 		w.rec, w.acked = change.Record, o.reply.Context()
 		w.broken, w.needFull, w.aside, w.asideCode = false, false, syncproto.VV{}, ""

@@ -48,7 +48,7 @@ func (n *network) count() int {
 	return len(n.times)
 }
 
-const testCode = "sambang:1?u=http://127.0.0.1:1&p=&e=a&s=AAECAwQFBgcICQoLDA0ODw"
+const testCode = "sambang:1?u=http%3A%2F%2F127.0.0.1%3A1&p=&e=a&s=AAECAwQFBgcICQoLDA0ODw"
 
 // running starts Run with pauses of at most last after failures.
 func running(t *testing.T, n *network, last time.Duration) (r *sambang.Replica, errs chan error, stop func() error) {
