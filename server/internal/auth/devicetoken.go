@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -41,16 +42,18 @@ type Registry interface {
 type DeviceVerifier struct {
 	registry Registry
 	serverID string
-	started  time.Time
 	replays  *replays
 	parser   *jwt.Parser
+
+	mu      sync.Mutex
+	started time.Time // by the wall clock
 }
 
 // NewDeviceVerifier returns a verifier for a server that started at the given
 // time: older tokens are refused, because the process that saw them is gone.
 func NewDeviceVerifier(registry Registry, serverID string, started time.Time) *DeviceVerifier {
 	return &DeviceVerifier{
-		registry: registry, serverID: serverID, started: started, replays: newReplays(),
+		registry: registry, serverID: serverID, started: started.Round(0), replays: newReplays(),
 		// The claims are judged in deviceClaims.judge, in the order that tells
 		// a device most; signature, algorithm and encoding are the library's.
 		parser: jwt.NewParser(jwt.WithValidMethods(methods()), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
@@ -122,13 +125,25 @@ func (v *DeviceVerifier) Verify(ctx context.Context, token string, now time.Time
 	if err := v.second(&claims, now); err != nil {
 		return Caller{}, err
 	}
-	if time.Unix(*claims.IssuedAt, 0).Before(v.started.Add(-startLeeway)) {
+	if time.Unix(*claims.IssuedAt, 0).Before(v.begun(now).Add(-startLeeway)) {
 		return Caller{}, syncproto.Errorf(syncproto.CodeTokenReplayed, "the token is older than this server process")
 	}
 	if err := v.replays.use(found.Device.ID, claims.ID, time.Unix(*claims.Expires, 0).Add(expiryLeeway), now); err != nil {
 		return Caller{}, err
 	}
 	return found, nil
+}
+
+// begun returns when this process started. If the clock was set back since, it
+// is when that was first seen, by the new clock: every device that has a right
+// clock would be shut out until the time of the start came again.
+func (v *DeviceVerifier) begun(now time.Time) time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now = now.Round(0); now.Before(v.started) {
+		v.started = now
+	}
+	return v.started
 }
 
 // parse reads a token's claims and returns the device whose key signed them.

@@ -323,6 +323,20 @@ func TestTokenOlderThanTheProcessIsRefused(t *testing.T) {
 
 // One device must not fill the memory of used tokens for the others, and no
 // used token may be forgotten while it is valid.
+// TestAClockThatWasSetBackLocksNobodyOut: a server that started with a clock
+// three days ahead refused every token as older than itself when its clock was
+// put right.
+func TestAClockThatWasSetBackLocksNobodyOut(t *testing.T) {
+	o := newOffice(t)
+	d := o.enrol("EdDSA")
+	v := auth.NewDeviceVerifier(o.store, o.identity.ServerID, now.Add(72*time.Hour))
+	if _, err := v.Verify(context.Background(), d.Token(now), now); err != nil {
+		t.Errorf("a fresh token: %v", err)
+	}
+	_, err := v.Verify(context.Background(), d.Token(now.Add(-6*time.Second)), now)
+	wantCode(t, err, syncproto.CodeTokenReplayed)
+}
+
 func TestTokenMemoryIsBoundedPerDevice(t *testing.T) {
 	o := newOffice(t)
 	greedy, honest, v := o.enrol("EdDSA"), o.enrol("EdDSA"), o.verifier()
