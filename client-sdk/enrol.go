@@ -26,7 +26,9 @@ func ReadCode(code string) (EnrolInfo, error) {
 // device. What was recorded before is pushed at the next sync.
 //
 // It may be called again with the same code when the answer was lost, and with
-// a code of the same server to enrol anew after a revocation. Errors:
+// another one when a server that was restored from a backup does not know the
+// device. A revocation is for good: the server takes the key no more, and what
+// waits can only be exported. Errors:
 // [syncproto.CodeEnrolmentInvalid], [syncproto.CodeEnrolmentUsed],
 // [syncproto.CodeEnrolmentExpired], [syncproto.CodeWrongServer] when the
 // replica belongs to another server already, or the server's key is not the
