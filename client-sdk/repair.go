@@ -58,8 +58,8 @@ func (t *txn) fork(id syncproto.ReplicaID) error {
 	return nil
 }
 
-// repairs finishes what an epoch change or a fork left to do, in small
-// transactions that a crash may separate. Nothing is exchanged before.
+// repairs finishes what an epoch change, a fork or the end of a grant left to
+// do, in small transactions that a crash may separate. Nothing is exchanged before.
 func (r *Replica) repairs() error {
 	for {
 		st, err := r.load()
@@ -67,6 +67,9 @@ func (r *Replica) repairs() error {
 			return err
 		}
 		var next func(*txn) error
+		if st.timedOut(r.nowMillis(st)) {
+			next = func(t *txn) error { return t.endGrants(t.st.readable()) }
+		}
 		if st.link.Redirty {
 			next = (*txn).redirty
 		}

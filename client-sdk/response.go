@@ -356,46 +356,6 @@ func (t *txn) dropHistory(in *incarnation) error {
 	return nil
 }
 
-// regrant takes over newer grants. What was readable and is no longer is asked
-// for: the server's verdict evicts it. A scope that comes back starts anew.
-func (t *txn) regrant(version uint64, grants []*wire.Grant) error {
-	before := t.st.grants()
-	t.st.link.GrantsVersion = version
-	t.st.link.Grants = nil
-	for _, g := range grants {
-		t.st.link.Grants = append(t.st.link.Grants, grantState{
-			Region: g.GetRegion(), Classes: g.GetClasses(), Until: g.GetUntil(), Key: bytes.Clone(g.GetKey()),
-		})
-	}
-	after := t.st.grants()
-	lost := func(s syncproto.Scope) bool { return before.MayRead(s, t.now) && !after.MayRead(s, t.now) }
-	for key, err := range t.tx.Keys(bucketCursors, cache.Range{}) {
-		if err != nil {
-			return err
-		}
-		if !after.MayRead(syncproto.Scope(key), t.now) {
-			if err := t.tx.Delete(bucketCursors, key); err != nil {
-				return err
-			}
-		}
-	}
-	for e, err := range t.tx.Ascend(bucketRecords, cache.Range{}) {
-		if err != nil {
-			return err
-		}
-		h, err := readHeader(t.tx, syncproto.RecordID(e.Key), e.Value)
-		if err != nil {
-			return err
-		}
-		if lost(h.w.scope) || h.w.home != "" && lost(h.w.home) {
-			if err := t.refetch(syncproto.RecordID(e.Key), 0); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // acknowledge applies the outcomes, some records to a transaction.
 func (p *response) acknowledge(outcomes []outcome) error {
 	for len(outcomes) > 0 {

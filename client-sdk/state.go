@@ -69,6 +69,9 @@ type grantState struct {
 	Classes []string `json:"classes"`
 	Until   int64    `json:"until,omitempty"`
 	Key     []byte   `json:"key,omitempty"`
+	// Ended says that the grant has ended by time and that what it alone let
+	// this device read is being let go.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // incarnation is one replica id of this file. For the present one, N and Head

@@ -393,6 +393,37 @@ func TestALostGrantTakesTheRecordsAndAReturningOneBringsThem(t *testing.T) {
 	w.wantField(b, id, "rooms", jsonNumber("4"))
 }
 
+// A grant that ends by time takes the records as one that is taken away does:
+// nobody changes anything then, so the phone has to notice by itself.
+func TestAGrantThatEndsByTimeTakesTheRecords(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.phone("budi"), w.phone("sari")
+	id := w.create(a, sambang.Fields{"name": "x", "owner_name": "Tuan X"})
+	w.sync(a)
+	mandate := grant("35.24.14", "D", "T")
+	mandate.Until = w.clock.Now().Add(time.Hour).UnixMilli()
+	grants := func(g syncproto.Grant) {
+		if err := w.server.SetGrants(context.Background(), b.Status().Device, syncproto.Grants{grant("35.24.15", "D"), g}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grants(mandate)
+	w.sync(b)
+	w.wantField(b, id, "owner_name", "Tuan X")
+	w.clock.Add(59 * time.Minute)
+	w.sync(b)
+	w.wantField(b, id, "owner_name", "Tuan X")
+	w.clock.Add(2 * time.Minute)
+	w.sync(b)
+	if rec, err := b.Get(id); !errors.Is(err, syncproto.CodeNotFound) {
+		t.Errorf("still there: %+v, %v", rec, err)
+	}
+	mandate.Until = 0
+	grants(mandate)
+	w.sync(b)
+	w.wantField(b, id, "owner_name", "Tuan X")
+}
+
 func TestAPurgeTakesTheCopyWhateverWaits(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.phone("budi"), w.phone("sari")
