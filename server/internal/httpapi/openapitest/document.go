@@ -136,26 +136,37 @@ func compiler() *jsonschema.Compiler {
 	return c
 }
 
-// compile reads every schema of the document, each as a resource of its own.
+// compile reads every schema of the document, each as a resource of its own. One
+// that only refers to another is that other.
 func (d *Document) compile(tree any) error {
 	c := compiler()
-	var pointers []string
+	same := map[string]string{}
+	var own []string
 	var errs []error
 	eachSchema(tree, "", func(pointer string, schema map[string]any) {
 		closeObject(schema)
+		if ref, ok := schema["$ref"].(string); ok && len(schema) == 1 {
+			same[pointer] = strings.TrimPrefix(ref, "#")
+			return
+		}
 		absolute(schema)
-		pointers = append(pointers, pointer)
+		own = append(own, pointer)
 		errs = append(errs, c.AddResource(base+pointer, schema))
 	})
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("add the schemas: %w", err)
 	}
-	for _, p := range pointers {
+	for _, p := range own {
 		s, err := c.Compile(base + p)
 		if err != nil {
 			return fmt.Errorf("schema at %s: %w", p, err)
 		}
 		d.schemas[p] = s
+	}
+	for p, of := range same {
+		if d.schemas[p] = d.schemas[of]; d.schemas[p] == nil {
+			return fmt.Errorf("schema at %s: there is none at %s", p, of)
+		}
 	}
 	return nil
 }
