@@ -26,7 +26,7 @@ func (id RecordID) IsZero() bool { return id == RecordID{} }
 func ParseRecordID(s string) (RecordID, error) {
 	u, err := uuid.Parse(s)
 	if err != nil || len(s) != 36 {
-		return RecordID{}, Errorf(CodeBadID, "%q is not a record id", truncate(s, 40))
+		return RecordID{}, Errorf(CodeBadID, "text of %d bytes is not a record id", len(s))
 	}
 	return RecordID(u), nil
 }
@@ -84,7 +84,7 @@ func (r ReplicaID) String() string {
 func ParseReplicaID(s string) (ReplicaID, error) {
 	n, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || len(s) != 16 || n == 0 {
-		return 0, Errorf(CodeBadID, "%q is not a replica id", truncate(s, 40))
+		return 0, Errorf(CodeBadID, "text of %d bytes is not a replica id", len(s))
 	}
 	return ReplicaID(n), nil
 }
@@ -157,10 +157,3 @@ const (
 	DeviceClockTolerance = 24 * 60 * 60 * 1000 // milliseconds; phones drift, and are set by hand
 	ServerClockTolerance = 10 * 60 * 1000      // milliseconds; beyond it a sibling is flagged suspect
 )
-
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n] + "…"
-}

@@ -26,7 +26,7 @@ func ParseClass(s string) (Class, error) {
 	case ClassDevice, ClassTask, ClassHQ:
 		return c, nil
 	}
-	return "", Errorf(CodeBadScope, "%q is not a class (D, T, H)", truncate(s, 8))
+	return "", Errorf(CodeBadScope, "a class is D, T or H")
 }
 
 // Region is an Indonesian administrative code: "35" (province), "35.24"
@@ -36,7 +36,7 @@ type Region string
 // ParseRegion checks the form of a code, not its existence.
 func ParseRegion(s string) (Region, error) {
 	bad := func() (Region, error) {
-		return "", Errorf(CodeBadScope, "%q is not a region code such as 35.24.14", truncate(s, 20))
+		return "", Errorf(CodeBadScope, "text of %d bytes is not a region code such as 35.24.14", len(s))
 	}
 	if len(s) > len("35.24.14.2011") {
 		return bad()
@@ -93,10 +93,10 @@ func ParseScope(s string) (Scope, error) {
 		return "", err
 	}
 	if d, ok := r.District(); !ok || d != r {
-		return "", Errorf(CodeBadScope, "scope %q is not a district", truncate(s, 20))
+		return "", Errorf(CodeBadScope, "the region of a scope is not a district")
 	}
 	if found && class != string(ClassTask) && class != string(ClassHQ) {
-		return "", Errorf(CodeBadScope, "scope %q has no class T or H", truncate(s, 20))
+		return "", Errorf(CodeBadScope, "a scope has class T or H behind its district, or nothing")
 	}
 	return Scope(s), nil
 }
