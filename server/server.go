@@ -72,7 +72,7 @@ func New(c Config) (_ *Server, err error) {
 	if s.identity, err = auth.OpenIdentity(c.Data, c.Rand); err != nil {
 		return nil, err
 	}
-	var options sqlite.Options
+	options := sqlite.Options{OnDamage: damaged(c.Logger)}
 	if hand := disk.Of(c.Rand); hand != nil { // the checker's
 		options.Commit = func(do func() error) error { return hand("commit", do) }
 	}
@@ -100,6 +100,14 @@ func New(c Config) (_ *Server, err error) {
 		Now: c.Now, Logger: c.Logger, Limits: c.Limits, TrustedProxies: c.TrustedProxies, MetricsApart: c.MetricsListen != "",
 	})
 	return s, nil
+}
+
+// damaged logs a row that is not what was written: whoever runs the server has
+// to know before anybody asks.
+func damaged(logger *slog.Logger) func(*store.Damage) {
+	return func(d *store.Damage) {
+		logger.Error("the store is damaged: run sambangd check", "table", d.Table, "scope", d.Scope, "seq", d.Seq, "id", d.Key)
+	}
 }
 
 // ID returns the server's id, which tokens and receipts name.

@@ -149,6 +149,9 @@ func message(q store.Quarantined) Message {
 	if !q.ID.IsZero() {
 		m.Record = q.ID.String()
 	}
+	if q.Damaged {
+		m.Code, m.State = syncproto.CodeDamaged, store.QuarantineOpen
+	}
 	return m
 }
 

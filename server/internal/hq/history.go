@@ -72,6 +72,9 @@ type history struct {
 	total  int
 	cut    bool
 	erased int
+	// damaged counts entries that can't be read; whether the reader may read
+	// them can't be known either.
+	damaged int
 }
 
 // read reads the journal of one part. What was written while the record was in
@@ -85,6 +88,9 @@ func (h *history) read(row store.Row) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("read the journal of record %s: %w", row.ID, err)
+		case c.Damaged:
+			h.damaged++
+			continue
 		case !readable(c.Scope):
 			continue
 		case len(c.Ops) == 0:
@@ -113,6 +119,8 @@ func (h *history) read(row store.Row) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("read the past writes of record %s: %w", row.ID, err)
+		case p.Damaged:
+			h.damaged++
 		case readable(p.Scope):
 			h.add(row.ID, p.Path, Write{
 				Value: p.Value, hlc: p.HLC, dot: p.Dot, ReceivedAt: stamp(p.At), Via: p.Device, Scope: p.Scope, by: [2]string{p.Officer, p.Agency},

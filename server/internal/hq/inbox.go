@@ -109,7 +109,7 @@ func (s *Service) Inbox(ctx context.Context, r Reader, f InboxFilter, cursor str
 				if err != nil {
 					return err
 				}
-				if ok && (f.State == "" || f.State == q.State) {
+				if ok && (f.State == "" || f.State == q.State || q.Damaged) {
 					m.Content = nil
 					page.Messages = append(page.Messages, m)
 				}
@@ -225,6 +225,9 @@ func (s *Service) message(rd store.RegistryReader, r Reader, q store.Quarantined
 		}
 	} else if !r.Grants.MayRead(scope, now) || region != "" && !region.Covers(scope.Region()) {
 		return Message{}, false, nil
+	}
+	if q.Damaged {
+		return Message{Key: hex.EncodeToString(q.Key[:]), Scope: scope, Code: syncproto.CodeDamaged, At: stamp(max(q.At, 1)), State: store.QuarantineOpen}, true, nil
 	}
 	content := readContent(q.Raw)
 	if !slices.ContainsFunc(content.scopes, func(named syncproto.Scope) bool { return !mayKnow(r, scope, named, now) }) {

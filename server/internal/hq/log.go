@@ -103,6 +103,10 @@ func (p *pager) fill(rd store.Reader) error {
 
 // row adds the record of a row, if it is listed by this row and no newer one.
 func (p *pager) row(row store.Row, w *whole) error {
+	if row.Damaged {
+		p.page.Entries = append(p.page.Entries, damagedEntry(baseOf(row), row))
+		return nil
+	}
 	newest, ok := w.newest(p.f)
 	if !ok || newest.ID != row.ID || newest.Scope != row.Scope || newest.Seq != row.Seq {
 		return nil
@@ -111,7 +115,7 @@ func (p *pager) row(row store.Row, w *whole) error {
 	if err != nil {
 		return err
 	}
-	if p.f.Conflicts && !e.contested() || e.Deleted && !p.f.Deleted {
+	if p.f.Conflicts && !e.contested() && !e.Damaged || e.Deleted && !p.f.Deleted {
 		return nil
 	}
 	p.page.Entries = append(p.page.Entries, e)

@@ -25,6 +25,8 @@ type Record struct {
 	HistoryCut bool `json:"history_cut,omitempty"`
 	// Erased counts journal entries whose content a purge erased.
 	Erased int `json:"erased,omitempty"`
+	// DamagedWrites counts journal entries that can't be read.
+	DamagedWrites int `json:"damaged_writes,omitempty"`
 }
 
 // Field is one register.
@@ -129,7 +131,7 @@ func (s *Service) record(rd store.Reader, r Reader, w *whole) (Record, error) {
 		}
 	}
 	out.Fields = append(out.Fields, h.gone(w)...)
-	out.HistoryCut, out.Erased = h.cut, h.erased
+	out.HistoryCut, out.Erased, out.DamagedWrites = h.cut, h.erased, h.damaged
 	return out, nil
 }
 

@@ -297,6 +297,10 @@ func (t *streaming) lines(rd store.Reader, rows []store.Row, now int64) ([]Line,
 
 // line makes the line of one row; false if it has none.
 func (t *streaming) line(row store.Row, w whole) (Line, bool, error) {
+	if row.Damaged {
+		e := damagedEntry(w.id, row)
+		return Line{Entry: &e}, true, nil
+	}
 	if !t.f.concerns(row) {
 		return Line{}, false, nil
 	}
@@ -318,7 +322,7 @@ func (t *streaming) line(row store.Row, w whole) (Line, bool, error) {
 	case e.Deleted && !t.f.Deleted:
 		left.Reason = LeftDeleted
 		return Line{Left: left}, true, nil
-	case t.f.Conflicts && !e.contested():
+	case t.f.Conflicts && !e.contested() && !e.Damaged:
 		return Line{}, false, nil
 	}
 	return Line{Entry: &e}, true, nil

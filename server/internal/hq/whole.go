@@ -34,6 +34,9 @@ type Entry struct {
 	SuspectClock bool            `json:"suspect_clock"`
 	Parts        []Part          `json:"parts"`
 	Doc          json.RawMessage `json:"doc"`
+	// Damaged says that what is stored of one of the parts is damaged: the entry
+	// has names and no contents until it is repaired.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 // Part is one of the records that an entry is joined from, the main record
@@ -92,7 +95,7 @@ func gather(rd store.FeedReader, bases []syncproto.RecordID, grants syncproto.Gr
 	for base, w := range out {
 		for _, id := range partIDs(base) {
 			row, ok := byID[id]
-			if ok && (id == base || row.Of == base) {
+			if ok && (id == base || row.Of == base || row.Damaged) {
 				w.rows = append(w.rows, row)
 			}
 		}
@@ -107,6 +110,9 @@ func (w *whole) hasMain() bool { return len(w.rows) > 0 && w.rows[0].ID == w.id 
 func (w *whole) decode() error {
 	w.records = make([]syncproto.Record, 0, len(w.rows))
 	for _, row := range w.rows {
+		if err := row.Damage(); err != nil {
+			return fmt.Errorf("read a part of record %s: %w", w.id, err)
+		}
 		rec, _, _, err := wire.DecodeState(row.State)
 		if err != nil {
 			return fmt.Errorf("read the state of record %s in %s: %w", row.ID, row.Scope, err)
@@ -126,6 +132,9 @@ func (w *whole) project(p *pack.Pack) pack.Projection {
 
 // entry shows the record by the part at.
 func (w *whole) entry(p *pack.Pack, at store.Row) (Entry, error) {
+	if slices.ContainsFunc(w.rows, func(row store.Row) bool { return row.Damaged }) {
+		return damagedEntry(w.id, at), nil
+	}
 	if err := w.decode(); err != nil {
 		return Entry{}, err
 	}
@@ -146,6 +155,17 @@ func (w *whole) show(projection pack.Projection, at store.Row) Entry {
 		e.Parts = append(e.Parts, Part{ID: row.ID.String(), Scope: row.Scope, Class: row.Scope.Class(), Seq: row.Seq, UpdatedAt: stamp(row.UpdatedAt)})
 	}
 	return e
+}
+
+// damagedEntry stands for a record that can't be read whole. A document of the
+// parts that can be would look like a record in which less was written.
+func damagedEntry(id syncproto.RecordID, at store.Row) Entry {
+	seen := stamp(max(at.UpdatedAt, 1)) // of a row of which nothing can be read
+	return Entry{
+		ID: id.String(), Scope: at.Scope, Region: at.Scope.Region(), Class: at.Scope.Class(), Seq: at.Seq, CreatedAt: seen, UpdatedAt: seen,
+		Parts: []Part{{ID: at.ID.String(), Scope: at.Scope, Class: at.Scope.Class(), Seq: at.Seq, UpdatedAt: seen}},
+		Doc:   json.RawMessage(`{}`), Damaged: true,
+	}
 }
 
 func suspect(r syncproto.Record) bool {

@@ -57,11 +57,17 @@ func (m *metrics) exchanged(s Summary) {
 // storeCollector asks the store for its counts when metrics are read.
 type storeCollector struct{ health Health }
 
-//nolint:gochecknoglobals // a description, never written to
-var storeRows = prometheus.NewDesc("sambang_store_rows", "What the store holds.", []string{"what"}, nil)
+//nolint:gochecknoglobals // descriptions, never written to
+var (
+	storeRows   = prometheus.NewDesc("sambang_store_rows", "What the store holds.", []string{"what"}, nil)
+	damagedRows = prometheus.NewDesc("sambang_damaged_rows", "Damaged rows that were come upon since the start; sambangd check names all.", nil, nil)
+)
 
-// Describe names the metric.
-func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) { ch <- storeRows }
+// Describe names the metrics.
+func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- storeRows
+	ch <- damagedRows
+}
 
 // Collect reads the counts; if the store does not answer they are left out.
 func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
@@ -77,4 +83,5 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		ch <- prometheus.MustNewConstMetric(storeRows, prometheus.GaugeValue, float64(n), what)
 	}
+	ch <- prometheus.MustNewConstMetric(damagedRows, prometheus.GaugeValue, float64(s.Damaged))
 }
