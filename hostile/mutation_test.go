@@ -51,6 +51,7 @@ func mutations(b []byte, yield func(mutant []byte)) (n int) {
 // The claims and their signature as they travel: the whole Open frame but for
 // what the signature does not cover, which is no claim.
 func TestEveryMutationOfASignedClaimIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	x := w.enrol("jahat", "jahat", grant(district, "D"))
 	if _, r := x.settle(1); r.said() != "ok" {
@@ -152,6 +153,7 @@ func (x *intruder) custody() [2]any {
 
 // A phone takes nothing as received on the word of a changed receipt.
 func TestEveryMutationOfAReceiptIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.create(w.a, "Kenari")
 	forge := &receiptForger{w: w}

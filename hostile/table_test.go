@@ -58,6 +58,7 @@ func attacks() []attack {
 }
 
 func TestHostileDevices(t *testing.T) {
+	t.Parallel()
 	want := honestView(t)
 	all := attacks()
 	for i := 1; i <= 24; i++ {

@@ -44,7 +44,7 @@ type world struct {
 	log   *buffer
 	a, b  *sambang.Replica
 	sites []sambang.ID
-	codes int
+	hand  func(name string, o *sambang.Options) // changes the options of a phone; nil: as they are
 
 	mu   sync.Mutex
 	sent []sentRequest // of honest phones, as they went over the wire
@@ -103,7 +103,15 @@ func newWorld(t testing.TB) *world {
 // newWorldOf is newWorld with a server of another name.
 func newWorldOf(t testing.TB, name string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC).UnixMilli(), drawn: drawing(name), log: &buffer{}}
+	w := emptyWorld(t, t.TempDir(), name)
+	w.a, w.b = w.phone("budi"), w.phone("sari")
+	return w
+}
+
+// emptyWorld is a server without phones, in a folder.
+func emptyWorld(t testing.TB, dir, name string) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC).UnixMilli(), drawn: drawing(name), log: &buffer{}}
 	w.start()
 	t.Cleanup(func() { _ = w.srv.Close() })
 	for _, o := range []server.Officer{
@@ -112,7 +120,6 @@ func newWorldOf(t testing.TB, name string) *world {
 	} {
 		w.must(w.srv.PutOfficer(context.Background(), o))
 	}
-	w.a, w.b = w.phone("budi"), w.phone("sari")
 	return w
 }
 
@@ -132,7 +139,7 @@ func (w *world) start() {
 	s, err := server.New(server.Config{
 		Data: filepath.Join(w.dir, "server"), URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock, Rand: w.drawn,
 		Limits: server.Limits{PerDevice: -1, PerAddress: -1, EnrolPerAddress: -1},
-		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug - 4})),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -171,9 +178,13 @@ func (w *world) phone(officer string) *sambang.Replica {
 
 func (w *world) open(officer string, link http.RoundTripper) *sambang.Replica {
 	w.t.Helper()
-	r, err := sambang.Open(filepath.Join(w.dir, officer), sambang.Options{
+	o := sambang.Options{
 		Plain: true, Pack: pack.Timpora(), Signer: keyOf(officer), Transport: link, Clock: w.clock, Rand: drawing(officer), App: "jujur/1",
-	})
+	}
+	if w.hand != nil {
+		w.hand(officer, &o)
+	}
+	r, err := sambang.Open(filepath.Join(w.dir, officer), o)
 	w.must(err)
 	w.t.Cleanup(func() { _ = r.Close() })
 	return r
