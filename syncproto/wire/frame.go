@@ -82,25 +82,60 @@ func (r *FrameReader) Response() (*ResponseFrame, error) {
 	return &m, nil
 }
 
+// Weigh reads the next frame of a request, as [FrameReader.Request] does,
+// without decoding it, and returns about how many bytes of memory it would take
+// decoded. Frames beyond the limits give the same errors; a frame that passes
+// may still be malformed.
+func (r *FrameReader) Weigh() (int, error) {
+	r.frames++
+	if r.format == JSON {
+		text, err := r.text()
+		if err != nil {
+			return 0, err
+		}
+		n, err := checkJSON(text, r.frames)
+		return len(text) + n*elementMemory, err
+	}
+	b, err := r.bytes()
+	if err != nil {
+		return 0, err
+	}
+	n, err := checkElements(b, (&RequestFrame{}).ProtoReflect().Descriptor())
+	return len(b) + n*elementMemory, err
+}
+
 func (r *FrameReader) next(m proto.Message) error {
 	r.frames++
 	if r.format == JSON {
-		return r.line(m)
+		text, err := r.text()
+		if err != nil {
+			return err
+		}
+		return unmarshalJSON(text, m, r.frames)
 	}
-	n, err := r.length()
+	b, err := r.bytes()
 	if err != nil {
 		return err
+	}
+	return unmarshal(b, m)
+}
+
+// bytes reads the next frame; they are valid until the next call.
+func (r *FrameReader) bytes() ([]byte, error) {
+	n, err := r.length()
+	if err != nil {
+		return nil, err
 	}
 	r.buf.Reset()
 	// Grows with what arrives, not with what was announced.
 	got, err := io.CopyN(&r.buf, r.r, int64(n))
 	switch {
 	case errors.Is(err, io.EOF):
-		return syncproto.Errorf(syncproto.CodeMalformed, "frame %d is cut: %d bytes of %d", r.frames, got, n)
+		return nil, syncproto.Errorf(syncproto.CodeMalformed, "frame %d is cut: %d bytes of %d", r.frames, got, n)
 	case err != nil:
-		return err
+		return nil, err
 	}
-	return unmarshal(r.buf.Bytes(), m)
+	return r.buf.Bytes(), nil
 }
 
 // length reads the length of the next frame.

@@ -17,19 +17,20 @@ import (
 // The JSON form is for people and their tools. It can't carry fields of later
 // versions, so a name that this version does not know is refused.
 
-// line reads one frame of the JSON form. Empty lines are passed over.
-func (r *FrameReader) line(m proto.Message) error {
+// text reads the line of the next frame; it is valid until the next call. Empty
+// lines are passed over.
+func (r *FrameReader) text() ([]byte, error) {
 	for {
 		r.buf.Reset()
 		eof, err := r.readLine()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch text := bytes.TrimSpace(r.buf.Bytes()); {
 		case len(text) > 0:
-			return unmarshalJSON(text, m, r.frames)
+			return text, nil
 		case eof:
-			return io.EOF
+			return nil, io.EOF
 		}
 	}
 }
@@ -52,12 +53,22 @@ func (r *FrameReader) readLine() (eof bool, err error) {
 	}
 }
 
-func unmarshalJSON(text []byte, m proto.Message, frame int) error {
+// checkJSON refuses a frame before memory is spent on it, and returns how many
+// elements it has.
+func checkJSON(text []byte, frame int) (int, error) {
 	if !utf8.Valid(text) {
-		return syncproto.Errorf(syncproto.CodeInvalidUTF8, "frame %d is not valid UTF-8", frame)
+		return 0, syncproto.Errorf(syncproto.CodeInvalidUTF8, "frame %d is not valid UTF-8", frame)
 	}
-	if n := countJSON(text); n > MaxFrameElements {
-		return syncproto.Errorf(syncproto.CodeTooMany, "more than %d elements in frame %d", MaxFrameElements, frame)
+	n := countJSON(text)
+	if n > MaxFrameElements {
+		return n, syncproto.Errorf(syncproto.CodeTooMany, "more than %d elements in frame %d", MaxFrameElements, frame)
+	}
+	return n, nil
+}
+
+func unmarshalJSON(text []byte, m proto.Message, frame int) error {
+	if _, err := checkJSON(text, frame); err != nil {
+		return err
 	}
 	if err := protojson.Unmarshal(text, m); err != nil {
 		return syncproto.Errorf(syncproto.CodeMalformed, "frame %d is not a %s in JSON", frame, m.ProtoReflect().Descriptor().Name())

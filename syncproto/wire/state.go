@@ -157,7 +157,7 @@ func marshal(m proto.Message) ([]byte, error) {
 
 // unmarshal checks the number of elements before it allocates any.
 func unmarshal(b []byte, m proto.Message) error {
-	if err := checkElements(b, m.ProtoReflect().Descriptor()); err != nil {
+	if _, err := checkElements(b, m.ProtoReflect().Descriptor()); err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(b, m); err != nil {
