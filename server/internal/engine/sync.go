@@ -106,7 +106,7 @@ func (p *push) receive(next func() (*wire.Batch, error), q *pull, seal bool) (w 
 		}
 		p.batches = append(p.batches[:before:before], a.batch)
 		for _, it := range a.batch.items {
-			it.delta, it.ready = syncproto.Delta{}, prepared{}
+			it.delta, it.ready, it.raw = syncproto.Delta{}, prepared{}, nil // raw holds the whole frame
 		}
 	}
 	if len(p.batches) > 0 || !seal {
