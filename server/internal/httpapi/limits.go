@@ -2,14 +2,12 @@ package httpapi
 
 import (
 	"container/list"
-	"context"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"github.com/sambang-id/sambang/syncproto"
 )
 
 // Limits bound what callers may use. Zero fields have their defaults.
@@ -29,11 +27,24 @@ type Limits struct {
 	// ReadStall and WriteStall are how long one read, or the write of 32 KiB,
 	// may wait. Default: 15 s and 60 s.
 	ReadStall, WriteStall time.Duration
-	// Exchanges bounds those that run at once; each holds a few frames in
-	// memory. Default: 64.
+	// Exchanges bounds those that run at once, from when their body has arrived.
+	// Default: 64.
 	Exchanges int
+	// ExchangeMemory bounds, in bytes, what they take at once by their weight.
+	// Who needs more than there is runs alone. Default: 64 MiB.
+	ExchangeMemory int64
+	// Arriving bounds the bodies that arrive at once, ArrivingMemory their
+	// bytes beyond the first 32 KiB of each. Default: 1,024 and 48 MiB.
+	Arriving       int
+	ArrivingMemory int64
+	// Replies bounds the replies above 64 KiB that are sent at once; each has a
+	// compressor, for as long as the slowest device takes. Default: 32.
+	Replies int
+	// DeviceExchanges bounds those of one device: one, and some that a broken
+	// link has left behind. Default: 4. Negative: no limit, for simulations.
+	DeviceExchanges int
 	// ExchangeWait is how long one more waits for its turn before it is told to
-	// come again. Default: 2 s.
+	// come again, at each of the gates. Default: 2 s.
 	ExchangeWait time.Duration
 	// PerDevice and PerAddress bound requests a second, with a burst of ten
 	// times as many. Default: 20 and 200; many phones share one address.
@@ -57,6 +68,18 @@ func (l Limits) withDefaults() Limits {
 	orInt(&l.HeaderBytes, 16<<10)
 	orInt(&l.MinRate, 1024)
 	orInt(&l.Exchanges, 64)
+	orInt(&l.Arriving, 1024)
+	orInt(&l.Replies, 32)
+	orInt(&l.DeviceExchanges, 4)
+	if l.DeviceExchanges < 0 {
+		l.DeviceExchanges = math.MaxInt
+	}
+	if l.ExchangeMemory == 0 {
+		l.ExchangeMemory = 64 << 20
+	}
+	if l.ArrivingMemory == 0 {
+		l.ArrivingMemory = 48 << 20
+	}
 	orInt(&l.Tracked, 20_000)
 	orFloat(&l.PerDevice, 20)
 	orFloat(&l.PerAddress, 200)
@@ -85,38 +108,34 @@ func orFloat(v *float64, or float64) {
 // gates are the limits at work.
 type gates struct {
 	device, address, enrol *limiter
-	exchanges              chan struct{}
-	wait                   time.Duration
+
+	perDevice *crowd
+	arriving  *gate // bodies
+	bytes     *gate // of them
+	scales    *gate // that are weighed
+	exchanges *gate // that run
+	memory    *gate // bytes of them
+	replies   *gate
+	wait      time.Duration
 }
+
+// scales is how many bodies are weighed at once: it is work of the processor
+// alone, and each takes a decompressor with the largest window.
+const scales = 2
 
 func newGates(l Limits) gates {
 	return gates{
 		device:    newLimiter(l.PerDevice, int(10*l.PerDevice), l.Tracked),
 		address:   newLimiter(l.PerAddress, int(10*l.PerAddress), l.Tracked),
 		enrol:     newLimiter(l.EnrolPerAddress, 30, l.Tracked),
-		exchanges: make(chan struct{}, l.Exchanges),
+		perDevice: newCrowd(l.DeviceExchanges),
+		arriving:  newGate(int64(l.Arriving)),
+		bytes:     newGate(l.ArrivingMemory),
+		scales:    newGate(scales),
+		exchanges: newGate(int64(l.Exchanges)),
+		memory:    newGate(l.ExchangeMemory),
+		replies:   newGate(int64(l.Replies)),
 		wait:      l.ExchangeWait,
-	}
-}
-
-// enter takes a place among the exchanges that run at once; leave gives it
-// back.
-func (g *gates) enter(ctx context.Context) (leave func(), err error) {
-	leave = func() { <-g.exchanges }
-	select {
-	case g.exchanges <- struct{}{}:
-		return leave, nil
-	default:
-	}
-	t := time.NewTimer(g.wait)
-	defer t.Stop()
-	select {
-	case g.exchanges <- struct{}{}:
-		return leave, nil
-	case <-t.C:
-		return nil, syncproto.Errorf(syncproto.CodeRateLimited, "the server is busy with other devices")
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
 }
 

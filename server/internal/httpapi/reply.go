@@ -23,6 +23,10 @@ type reply struct {
 	stream *wire.BodyWriter // set once it streams compressed
 	open   bool             // it streams
 	frames int
+	// streams is called before the reply begins to stream, if it is set. Its
+	// error ends the reply before anything of it was sent.
+	streams func() error
+	refused bool // by streams
 }
 
 func newReply(w http.ResponseWriter, format wire.Format, zstd bool) *reply {
@@ -71,6 +75,12 @@ func (r *reply) header() {
 }
 
 func (r *reply) startStream() error {
+	if r.streams != nil {
+		if err := r.streams(); err != nil {
+			r.refused = true
+			return err
+		}
+	}
 	r.header()
 	r.open = true
 	if r.zstd {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,15 +23,19 @@ func (a *API) sync(c echo.Context) error {
 	if r.ContentLength > syncproto.MaxBodyBytes {
 		return syncproto.Errorf(syncproto.CodeTooLarge, "body of %d bytes, at most %d", r.ContentLength, syncproto.MaxBodyBytes)
 	}
-	leave, err := a.gates.enter(r.Context())
+	encoding := r.Header.Get("Content-Encoding")
+	if !knownEncoding(encoding) {
+		return syncproto.Errorf(syncproto.CodeUnsupportedMedia, "content encoding is neither zstd nor identity")
+	}
+	x, err := a.enter(r, call.device.ID, format)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer x.leave()
 	a.metrics.exchanges.Inc()
 	defer a.metrics.exchanges.Dec()
 
-	decoded, err := wire.NewBodyReader(r.Body, r.Header.Get("Content-Encoding"))
+	decoded, err := x.body.open(encoding)
 	if err != nil {
 		return err
 	}
@@ -64,6 +69,7 @@ func (a *API) sync(c echo.Context) error {
 	}
 
 	out := newReply(c.Response(), replyFormat(r, format), wantsZstd(r))
+	out.streams = func() error { return x.stream(r.Context()) }
 	// What has arrived is kept even if the device goes away meanwhile: it has
 	// less to send again. Reading and writing still fail with the connection.
 	summary, err := a.config.Exchange(context.WithoutCancel(r.Context()), call.device, a.now().UnixMilli(), open, next, out.send)
@@ -75,7 +81,7 @@ func (a *API) sync(c echo.Context) error {
 	if err == nil {
 		err = out.finish()
 	}
-	if err == nil || out.frames == 0 {
+	if err == nil || out.frames == 0 || out.refused {
 		return err
 	}
 	call.code, _ = refusal(err)
@@ -83,4 +89,13 @@ func (a *API) sync(c echo.Context) error {
 		call.cause = err
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// knownEncoding tells whether the body is worth waiting for.
+func knownEncoding(s string) bool {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "", "identity", wire.EncodingZstd:
+		return true
+	}
+	return false
 }

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAGateServesInOrderAndWhoGivesUpMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(10)
+		if n, ok := g.take(t.Context(), 100, time.Second); !ok || n != 10 {
+			t.Fatalf("who needs more than there is got %d, %t", n, ok)
+		}
+		order := make(chan string, 3)
+		ask := func(name string, n int64, patience time.Duration) {
+			go func() {
+				if _, ok := g.take(t.Context(), n, patience); ok {
+					order <- name
+				} else {
+					order <- "no " + name
+				}
+			}()
+			synctest.Wait()
+		}
+		ask("much", 10, time.Second)
+		ask("little", 1, time.Minute)
+		g.give(5)
+		synctest.Wait()
+		select {
+		case who := <-order:
+			t.Errorf("%s was served before its turn", who)
+		default:
+		}
+		if a, b := <-order, <-order; a != "no much" || b != "little" {
+			t.Errorf("first %s, then %s", a, b)
+		}
+		if g.taken != 6 {
+			t.Errorf("%d taken, want 6", g.taken)
+		}
+	})
+}
+
+func TestAGateNeverGivesMoreThanItHas(t *testing.T) {
+	const seed = 11
+	g := newGate(100)
+	var held atomic.Int64
+	var wg sync.WaitGroup
+	for worker := range 16 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(worker)))
+			for range 500 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if rng.IntN(4) == 0 {
+					cancel()
+				}
+				n, ok := g.take(ctx, int64(1+rng.IntN(60)), time.Duration(rng.IntN(300))*time.Microsecond)
+				cancel()
+				if !ok {
+					continue
+				}
+				if now := held.Add(n); now > 100 {
+					t.Errorf("seed %d: %d are held of 100", seed, now)
+				}
+				held.Add(-n)
+				g.give(n)
+			}
+		})
+	}
+	wg.Wait()
+	if g.taken != 0 || g.waiting.Len() != 0 {
+		t.Errorf("%d taken and %d waiting in the end", g.taken, g.waiting.Len())
+	}
+}
+
+func TestACrowdForgetsWhoHasLeft(t *testing.T) {
+	c := newCrowd(2)
+	if !c.join("a") || !c.join("a") || c.join("a") || !c.join("b") {
+		t.Error("each may have two")
+	}
+	c.leave("a")
+	if !c.join("a") {
+		t.Error("one left, and the next may not come")
+	}
+	for range 2 {
+		c.leave("a")
+	}
+	c.leave("b")
+	if len(c.byKey) != 0 {
+		t.Errorf("%d keys are kept", len(c.byKey))
+	}
+}
