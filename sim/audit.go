@@ -45,14 +45,17 @@ func (w *world) absorbed(r syncproto.Record, have map[*event]bool) {
 // audit checks that what was promised is kept: what receipts vouch for is at
 // the server, and so is everything in a record that a phone calls held.
 func (w *world) audit() {
+	if !w.failed() {
+		_, have := w.pullAll()
+		w.keeps(have)
+	}
+}
+
+func (w *world) keeps(have map[*event]bool) {
 	if w.failed() {
 		return
 	}
 	w.stats["audits"]++
-	_, have := w.pullAll()
-	if w.failed() {
-		return
-	}
 	kept := func(e *event) bool {
 		return have[e] || w.inbox[e] || e.lost != "" || w.oracle.purged[e.uid.record] || w.inJournal(e)
 	}
@@ -99,7 +102,7 @@ func (p *phone) custody(kept func(*event) bool) {
 		if c != sambang.CustodyHeld {
 			continue
 		}
-		for _, part := range []syncproto.RecordID{id, syncproto.CompanionID(id, syncproto.ClassTask)} {
+		for _, part := range []syncproto.RecordID{id, companions[id]} {
 			s, ok := p.states[part]
 			if !ok {
 				continue
@@ -122,6 +125,21 @@ const maxRounds = 6
 // It returns the number of rounds that it took.
 func (w *world) quiesce() int {
 	w.calm = true
+	w.disk.mend()
+	w.off = 0
+	for _, p := range w.phones {
+		p.disk.mend()
+	}
+	w.pass((grantDays + 4) * day) // what ends by time has ended, by any clock
+	for _, p := range w.alive() {
+		switch code := syncproto.CodeOf(p.sync()); code {
+		case syncproto.CodeDeviceRevoked:
+			p.die()
+		case syncproto.CodeDeviceUnknown:
+			w.must("enrol anew", p.enrol(w.portfolio()))
+		default:
+		}
+	}
 	worst := 0
 	for phase := range 4 {
 		rounds := 0
@@ -189,11 +207,10 @@ func (w *world) releaseAll() bool {
 // verdict is the end of a run: everything is where it must be, and nothing
 // anywhere else.
 func (w *world) verdict() {
-	w.audit()
-	if w.failed() {
+	states, have := w.pullAll()
+	if w.keeps(have); w.failed() {
 		return
 	}
-	states, have := w.pullAll()
 	for _, e := range w.oracle.events {
 		if !have[e] && e.lost == "" && !w.oracle.purged[e.uid.record] && e.by != "hostile" {
 			w.fail(e.uid.record, "V2: the server ends without %s; its state: %s", e, describe(states[e.uid.record]))
@@ -216,20 +233,21 @@ func (w *world) verdict() {
 // compare checks V3 and the rest of V4 on one phone.
 func (p *phone) compare(server map[syncproto.RecordID]syncproto.Record) {
 	w := p.w
-	dev, err := w.srv.Device(w.ctx, p.id)
+	clear(w.devices)
+	grants, err := w.grantsOf(p.id)
 	if !w.must("read the device", err) {
 		return
 	}
-	for _, id := range w.universe() {
+	for _, id := range universe {
 		want, known := server[id]
 		got, here := p.states[id]
-		visible := known && !want.IsPurged() && dev.Grants.MayRead(want.Home(), w.now)
+		visible := known && !want.IsPurged() && grants.MayRead(want.Home(), w.serverNow())
 		switch {
 		case visible && !here:
 			w.fail(id, "V3: %s lacks it; server: %s", p.name, describe(want))
 		case visible && !got.Equal(want):
 			w.fail(id, "V3: %s differs: %s; server: %s", p.name, describe(got), describe(want))
-		case !visible && here && want.IsPurged() && got.Equal(want) && dev.Grants.MayRead(want.Home(), w.now):
+		case !visible && here && want.IsPurged() && got.Equal(want) && grants.MayRead(want.Home(), w.serverNow()):
 			// After a rollback a device brought the purge back to a record that
 			// had got new contents meanwhile: they are above the floor, and shown.
 			w.stats["purged records with contents"]++
@@ -250,6 +268,9 @@ func (p *phone) compare(server map[syncproto.RecordID]syncproto.Record) {
 // replayAll sends every batch that a phone sent again (V7).
 func (w *world) replayAll(before map[syncproto.RecordID]syncproto.Record) {
 	for _, x := range w.pushes {
+		if w.revoked[x.p.id] {
+			continue
+		}
 		open := x.p.replay.open()
 		if _, err := x.p.replay.exchange(open, x.batch); !w.must("replay a push of "+x.p.name, err) {
 			return
@@ -259,7 +280,7 @@ func (w *world) replayAll(before map[syncproto.RecordID]syncproto.Record) {
 	if !w.must("pull as auditor", err) {
 		return
 	}
-	for _, id := range w.universe() {
+	for _, id := range universe {
 		a, b := before[id], after[id]
 		if a.IsZero() != b.IsZero() || !a.IsZero() && !a.Equal(b) {
 			w.fail(id, "V7: replays changed it: %s -> %s", describe(a), describe(b))

@@ -76,7 +76,7 @@ func (h *hostile) attack() {
 		return
 	}
 	n := w.rng.IntN(recordCount)
-	id := recordID(n)
+	id := mains[n]
 	rec, ok := mine[id]
 	if !ok {
 		rec = syncproto.NewRecord(id)
@@ -124,11 +124,11 @@ func (h *hostile) attack() {
 		open.Witness = &wire.Witness{N: 3, Stamp: make([]byte, 16)}
 	case 8: // asks for what is not his to see
 		open.Cursors = []*wire.Cursor{{Scope: "35.24.16/T", Seq: 0}, {Scope: "35.24.15", Seq: 0}}
-		for _, id := range w.universe() {
+		for _, id := range universe {
 			open.Refetch = append(open.Refetch, id[:])
 		}
 	case 9: // takes a companion of the stricter class into a district's open scope
-		id = syncproto.CompanionID(id, syncproto.ClassTask)
+		id = companions[id]
 		next, m, mints, _, err = before.Write(syncproto.NewRecord(id), 0, w.now+500_000,
 			syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.14")},
 			syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue(kindName)})

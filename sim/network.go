@@ -21,6 +21,7 @@ type response struct {
 	header  http.Header
 	body    []byte
 	aborted bool // the server cut the connection
+	died    bool // the server ended while it answered: nobody hears what it said
 }
 
 // handle lets the server's handler answer a request. cut, if not nil, is the
@@ -45,11 +46,19 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 			if failure != http.ErrAbortHandler { //nolint:errorlint // as it is thrown
 				panic(failure)
 			}
-			res.aborted = true
-			res.status, res.header, res.body = rec.status, rec.header, rec.body.Bytes()
+			if w.crashed {
+				w.restartServer()
+				res = response{died: true}
+				return
+			}
+			res = response{status: rec.status, header: rec.header, body: rec.body.Bytes(), aborted: true}
 		}
 	}()
 	w.srv.Handler().ServeHTTP(rec, req)
+	if w.crashed {
+		w.restartServer()
+		return response{died: true}
+	}
 	return response{status: rec.status, header: rec.header, body: rec.body.Bytes()}
 }
 
@@ -97,7 +106,11 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if req.URL.Path != "/v1/sync" {
-		return asResponse(req, w.handle(req.URL.Path, req.Header, body, nil), nil), nil
+		res := w.handle(req.URL.Path, req.Header, body, nil)
+		if res.died {
+			return nil, errNetwork
+		}
+		return asResponse(req, res, nil), nil
 	}
 	if w.failed() {
 		return nil, errNetwork
@@ -129,6 +142,9 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return asResponse(req, response{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html>")}, nil), nil
 	}
 	res := w.deliver(p, req.Header, body)
+	if res.died {
+		return nil, errNetwork
+	}
 	if w.chance(4) {
 		w.trace.log("%s request doubled", p.name)
 		w.stats["requests doubled"]++
@@ -231,8 +247,11 @@ func (w *world) again(c captured, fresh bool) {
 // inspect judges one exchange: nobody receives what he may not see (V5), and
 // an honest run needs no repair (V9). It notes what receipts vouch for.
 func (w *world) inspect(p *phone, header http.Header, body []byte, res *response) {
+	if res.died {
+		return
+	}
 	if res.status != http.StatusOK || w.failed() {
-		if res.status >= 500 && !res.aborted {
+		if res.status >= 500 && !res.aborted && !w.disk.full {
 			w.fail(syncproto.RecordID{}, "the server answers HTTP %d: %s", res.status, res.body)
 		}
 		w.trace.log("%s server answers %d", p.name, res.status)
@@ -362,17 +381,17 @@ func (w *world) judgeOutcomes(p *phone, ex *exchange) {
 // judgeFeed checks that what was delivered may be read by the device at this
 // moment, by the home that the state itself has.
 func (w *world) judgeFeed(name, device string, ex *exchange) {
-	dev, err := w.srv.Device(w.ctx, device)
+	grants, err := w.grantsOf(device)
 	if !w.must("read the device", err) {
 		return
 	}
 	err = ex.deltas(func(scope syncproto.Scope, d syncproto.Delta) error {
 		w.trace.log("%s is sent %s in %s base %s ctx %s", name, w.names[d.ID()], scope, d.Base(), d.Context())
 		if w.cfg.Sabotage == WideGrants && scope.Region() == "35.24.14" {
-			dev.Grants = nil
+			grants = nil
 		}
-		if !dev.Grants.MayRead(scope, w.now) {
-			w.fail(d.ID(), "V5: %s received it from %s, grants %v", name, scope, dev.Grants)
+		if !grants.MayRead(scope, w.serverNow()) {
+			w.fail(d.ID(), "V5: %s received it from %s, grants %v", name, scope, grants)
 		}
 		if home := w.homeBy(d); home != "" && home != scope {
 			w.fail(d.ID(), "V5: %s received it as of %s, but its home is %s", name, scope, home)

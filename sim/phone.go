@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,12 +26,20 @@ type phone struct {
 	image  bool          // what is restored is its whole image, the mark too
 	rotate bool          // takes a new id at every open, as it must then
 	opens  int
+	pages  [3]int // items and batches of a push, entries of a pull
 	r      *sambang.Replica
 	busy   bool // a sync runs
 	killed bool // while it ran: the process is gone, the sync does not know yet
 	dead   bool
 
+	// disk is what happens to its files; crashed says that the process ended by
+	// that while no sync ran, unsure that it may have written before.
+	disk    diskPlan
+	crashed bool
+	unsure  bool
+
 	states  map[syncproto.RecordID]syncproto.Record
+	seen    int      // steps of the disk at the last reading of all
 	copies  []string // folders with earlier copies of its files
 	contact int      // rollbacks of the server at its last whole sync
 	replay  raw      // speaks with its key
@@ -47,36 +56,65 @@ func (w *world) addPhone(grants syncproto.Grants) error {
 	if w.cfg.Sabotage == LoseMark {
 		p.image, p.rotate = true, false
 	}
+	p.setUp()
 	if err := p.open(); err != nil {
 		return err
 	}
-	code, err := w.srv.Enrol(w.ctx, enrolRequest(grants))
-	if err != nil {
+	p.replay = raw{w: w, key: p.key}
+	if err := p.enrol(grants); err != nil {
 		return err
 	}
-	if err := p.r.Enrol(w.ctx, code, name); err != nil {
-		return err
-	}
-	p.id = p.r.Status().Device
-	p.replay = raw{w: w, key: p.key, id: p.id}
 	w.phones = append(w.phones, p)
 	return nil
 }
 
+func (p *phone) setUp() {
+	p.seen = -1
+	p.disk.crashed = func() {
+		p.w.trace.log("! %s crashes, after=%t", p.name, p.disk.after)
+		p.w.stats["phone crashes"]++
+		if p.busy {
+			p.killed = true
+		} else {
+			p.crashed = true
+		}
+	}
+	p.pages = [3]int{3, 2, 6} // small ones, so that one sync takes many requests
+	if p.w.rng.IntN(3) > 0 {
+		p.pages = [3]int{30, 2, 60}
+	}
+}
+
+// open starts the process, as often as it takes: it may end while it starts. A
+// full disk is made room on.
 func (p *phone) open() error {
+	p.disk.full = false
+	for {
+		p.crashed = false
+		err := p.start()
+		if !p.crashed {
+			return err
+		}
+	}
+}
+
+func (p *phone) start() error {
 	p.opens++
 	r, err := sambang.Open(p.dir, sambang.Options{
 		Key: make([]byte, sambang.KeySize), MarkDir: filepath.Join(p.dir, "mark"), RotateOnOpen: p.rotate,
 		Signer: p.key, Pack: p.w.pack, App: "sim", Transport: link{p},
-		PushItems: 3, PushBatches: 2, PullEntries: 6,
+		PushItems: p.pages[0], PushBatches: p.pages[1], PullEntries: p.pages[2],
 		Clock:  func() time.Time { return time.UnixMilli(p.w.now).Add(p.skew).UTC() },
-		Rand:   newSource(p.w.cfg.Seed, "phone "+p.name, p.opens),
-		Logger: slog.New(&alarm{w: p.w, who: p.name}),
+		Rand:   &faultyDisk{Reader: newSource(p.w.cfg.Seed, "phone "+p.name, p.opens), plan: &p.disk},
+		Logger: slog.New(&alarm{p.w, p.name, func() bool { return p.disk.full || p.crashed || p.killed }}),
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", p.name, err)
 	}
 	p.r = r
+	if id := r.Status().Device; id != "" {
+		p.id, p.replay.id = id, id
+	}
 	p.author()
 	return nil
 }
@@ -91,38 +129,48 @@ func (p *phone) author() {
 // read reads back what the phone has.
 func (p *phone) read() map[syncproto.RecordID]syncproto.Record {
 	out := make(map[syncproto.RecordID]syncproto.Record, len(p.states))
-	for n := range recordCount {
-		id := recordID(n)
-		main, err := p.r.Get(id)
-		switch {
-		case err == nil:
-			for _, s := range main.States() {
-				out[s.ID()] = s
-			}
-			continue
-		case !errors.Is(err, syncproto.CodeNotFound):
-			p.w.fail(id, "%s: get: %v", p.name, err)
-			continue
-		}
-		// Its companion may be here alone.
-		if c, err := p.r.Get(syncproto.CompanionID(id, syncproto.ClassTask)); err == nil {
-			for _, s := range c.States() {
-				out[s.ID()] = s
-			}
-		}
+	for _, id := range mains {
+		p.readInto(out, id)
 	}
 	return out
 }
 
-// look reads back, and judges what changed.
+func (p *phone) readInto(out map[syncproto.RecordID]syncproto.Record, id syncproto.RecordID) {
+	main, err := p.r.Get(id)
+	switch {
+	case err == nil:
+		for _, s := range main.States() {
+			out[s.ID()] = s
+		}
+		return
+	case !errors.Is(err, syncproto.CodeNotFound):
+		p.w.fail(id, "%s: get: %v", p.name, err)
+		return
+	}
+	// Its companion may be here alone.
+	if c, err := p.r.Get(companions[id]); err == nil {
+		for _, s := range c.States() {
+			out[s.ID()] = s
+		}
+	}
+}
+
+// look reads back all that there is, unless nothing was made durable since, and
+// judges what changed.
 func (p *phone) look(why string) {
-	if p.dead || p.killed || p.w.failed() {
+	if p.dead || p.killed || p.w.failed() || p.seen == p.disk.steps {
 		return
 	}
 	p.author()
+	p.seen = p.disk.steps
+	p.judge(why, p.read())
+}
+
+// judge judges what changed since the last reading.
+func (p *phone) judge(why string, now map[syncproto.RecordID]syncproto.Record) {
 	before := p.states
-	p.states = p.read()
-	for _, id := range p.w.universe() {
+	p.states = now
+	for _, id := range universe {
 		s, now := p.states[id]
 		was, had := before[id]
 		switch {
@@ -136,19 +184,38 @@ func (p *phone) look(why string) {
 	}
 }
 
-// act runs a local operation and tells the oracle what it wrote and what was
-// shown where it wrote.
-func (p *phone) act(what string, fn func() error) {
+// act runs a local operation on a record and tells the oracle what it wrote and
+// what was shown where it wrote. What it did elsewhere, which must be nothing,
+// the next reading of all tells.
+func (p *phone) act(id syncproto.RecordID, what string, fn func() error) {
 	w := p.w
 	if p.busy {
 		p.look("half a sync")
 	}
 	w.now++ // corrected clocks are all alike, and to the oracle equal values at equal times are one write
+	whole := p.seen == p.disk.steps
 	err := fn()
 	w.trace.log("%s %s: %v", p.name, what, brief(err))
+	if p.killed || p.crashed {
+		p.unsure = true
+		p.restart("it crashed")
+		return
+	}
+	now := maps.Clone(p.states)
+	delete(now, id)
+	delete(now, companions[id])
+	p.readInto(now, id)
+	p.wrote(what, now)
+	if whole {
+		p.seen = p.disk.steps
+	}
+}
+
+// wrote tells the oracle what is new and was written here.
+func (p *phone) wrote(what string, now map[syncproto.RecordID]syncproto.Record) {
+	w := p.w
 	p.author()
-	now := p.read()
-	for _, id := range w.universe() {
+	for _, id := range universe {
 		s, ok := now[id]
 		if !ok {
 			continue
@@ -176,7 +243,21 @@ func (p *phone) act(what string, fn func() error) {
 			}
 		}
 	}
-	p.look(what)
+	p.judge(what, now)
+}
+
+// reopen starts the process again. What it wrote just before it ended may be
+// there or not.
+func (p *phone) reopen(why string) {
+	if !p.w.must("restart "+p.name, p.open()) {
+		return
+	}
+	p.seen = -1
+	if p.unsure {
+		p.unsure = false
+		p.wrote(why, p.read())
+	}
+	p.look(why)
 }
 
 func brief(err error) string {
@@ -203,9 +284,8 @@ func (p *phone) sync() error {
 	if p.killed {
 		p.killed = false
 		w.trace.log("%s sync: cut by the end of its process: %s", p.name, brief(err))
-		if w.must("restart "+p.name, p.open()) {
-			p.look("restart")
-		}
+		_ = p.r.Close()
+		p.reopen("restart")
 		return err
 	}
 	w.trace.log("%s sync: pushed %d pulled %d evicted %d conflicts %d aside %d repairs %d requests %d waiting %d: %s",
@@ -215,6 +295,9 @@ func (p *phone) sync() error {
 	case err == nil && before == w.rollbacks:
 		p.contact = w.rollbacks
 	case err == nil:
+	case code == syncproto.CodeDeviceRevoked && w.revoked[p.id]:
+	case code == syncproto.CodeDeviceUnknown && w.rollbacks > 0: // enrolled in a time that was rolled back
+	case p.disk.full && code == syncproto.CodeNoSpace:
 	case code == syncproto.CodeOffline, code == syncproto.CodeUnavailable, code == syncproto.CodeRateLimited:
 	case w.calm:
 	case code == syncproto.CodeTokenReplayed, code == syncproto.CodeTokenExpired, code == syncproto.CodeClockSkew:
@@ -235,8 +318,7 @@ func (p *phone) restart(why string) {
 		p.killed = true
 		return
 	}
-	p.w.must("restart "+p.name, p.open())
-	p.look("restart")
+	p.reopen("restart")
 }
 
 // files copies what a backup of the phone holds.
@@ -276,10 +358,7 @@ func (p *phone) restore(n int) {
 	if p.image {
 		w.must("restore the mark", copyFile(filepath.Join(p.copies[n], "mark", "mark"), filepath.Join(p.dir, "mark", "mark")))
 	}
-	if !w.must("open after a restore", p.open()) {
-		return
-	}
-	p.look("restore")
+	p.reopen("restore")
 	p.contact = -1 // what it believes is of another time
 	w.lose(p.name + " restored")
 }
@@ -293,6 +372,7 @@ func (p *phone) clone() {
 	}
 	c.replay = raw{w: w, key: c.key, id: c.id, n: 1_000_000 * len(w.phones)}
 	c.dir = filepath.Join(w.dir, c.name)
+	c.setUp()
 	w.trace.log("! %s copied to %s", p.name, c.name)
 	w.stats["phone copied"]++
 	if !w.must("copy files", p.files(c.dir, false)) || !w.must("open the copy", c.open()) {
@@ -312,6 +392,39 @@ func (p *phone) die() {
 	w.lose(p.name + " died")
 }
 
+// enrol makes the phone a device: a new one, or one that a server that was
+// rolled back does not know any more.
+func (p *phone) enrol(grants syncproto.Grants) error {
+	w := p.w
+	var code string
+	err := w.hq(func() (err error) {
+		code, err = w.srv.Enrol(w.ctx, enrolRequest(grants))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	full := w.disk.full
+	w.disk.full, p.disk.full = false, false
+	defer func() { w.disk.full = full }()
+	for { // as often as the answer is lost: the same code is good for the same phone
+		err := p.r.Enrol(w.ctx, code, p.name)
+		w.trace.log("%s enrols: %s", p.name, brief(err))
+		w.stats["enrolments"]++
+		switch {
+		case p.crashed:
+			p.restart("it crashed")
+			if p.id != "" {
+				return nil
+			}
+		case !errors.Is(err, syncproto.CodeOffline) || w.failed():
+			p.id = p.r.Status().Device
+			p.replay.id = p.id
+			return err
+		}
+	}
+}
+
 // alive returns the phones that may act now.
 func (w *world) alive() []*phone {
 	return slices.DeleteFunc(slices.Clone(w.phones), func(p *phone) bool { return p.dead || p.killed })
@@ -320,9 +433,9 @@ func (w *world) alive() []*phone {
 // held returns the main records that the phone has, in order.
 func (p *phone) held() []syncproto.RecordID {
 	var out []syncproto.RecordID
-	for n := range recordCount {
-		if _, ok := p.states[recordID(n)]; ok {
-			out = append(out, recordID(n))
+	for _, id := range mains {
+		if _, ok := p.states[id]; ok {
+			out = append(out, id)
 		}
 	}
 	return out

@@ -62,7 +62,7 @@ func (w *world) rawEnrol(name string, key ed25519.PrivateKey, grants syncproto.G
 func (x *raw) token() string {
 	x.n++
 	head, _ := json.Marshal(map[string]string{"alg": "EdDSA", "kid": x.id, "typ": "sambang-device+jwt"})
-	now := x.w.now / 1000
+	now := x.w.serverNow() / 1000
 	claims, _ := json.Marshal(map[string]any{
 		"iss": x.id, "sub": x.id, "aud": x.w.srv.ID(), "iat": now, "exp": now + 90,
 		"jti": fmt.Sprintf("sim-%s-%d-%d-00000000", x.id[len(x.id)-6:], x.w.serverStarts, x.n),
@@ -91,7 +91,13 @@ func (x *raw) exchange(open *wire.Open, batches ...*wire.Batch) (*exchange, erro
 			return nil, err
 		}
 	}
+	full := x.w.disk.full
+	x.w.disk.full = false
 	res := x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
+	for res.died && !x.w.failed() {
+		res = x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
+	}
+	x.w.disk.full = full
 	ex := &exchange{open: open, batches: batches}
 	if res.status != http.StatusOK {
 		var problem struct{ Code syncproto.Code }

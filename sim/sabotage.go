@@ -148,7 +148,7 @@ func (w *world) sabotageAudit(states map[syncproto.RecordID]syncproto.Record) {
 	switch w.cfg.Sabotage {
 	case ForgetItems:
 		if w.trace.step > 50 {
-			for _, id := range w.universe() {
+			for _, id := range universe {
 				if _, ok := states[id]; ok {
 					delete(states, id)
 					return
@@ -156,7 +156,7 @@ func (w *world) sabotageAudit(states map[syncproto.RecordID]syncproto.Record) {
 			}
 		}
 	case HideField, OldValue:
-		for _, id := range w.universe() {
+		for _, id := range universe {
 			if r, ok := states[id]; ok && w.forge(&r) {
 				states[id] = r
 				return

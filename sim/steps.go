@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	sambang "github.com/sambang-id/sambang/client-sdk"
@@ -42,6 +45,12 @@ func steps() []step {
 		{"server restarts", 10, true, (*world).restartServer},
 		{"server backup", 14, true, (*world).backupServer},
 		{"server rolled back", 6, true, func(w *world) { w.rollBackServer(w.rng.IntN(2) == 0) }},
+		{"phone crashes", 25, true, (*world).crashPhone},
+		{"phone's disk is full", 8, true, (*world).fillPhone},
+		{"server crashes", 20, true, func(w *world) { w.plan(&w.disk, 4) }},
+		{"server's disk is full", 6, true, (*world).fillServer},
+		{"server's clock jumps", 5, true, (*world).jumpServer},
+		{"revocation", 5, true, (*world).revoke},
 		{"audit", 12, false, (*world).audit},
 		{"hostile", 60, true, (*world).attack},
 	}
@@ -140,11 +149,40 @@ func (w *world) value() any {
 	return fmt.Sprintf("u%d", w.uids)
 }
 
+// items changes a list of objects: one comes, changes or goes.
+func (w *world) items(old []any) []any {
+	key := fmt.Sprintf("k%d", w.rng.IntN(3))
+	field := []string{"p", "q"}[w.rng.IntN(2)]
+	w.uids++
+	value := fmt.Sprintf("u%d", w.uids)
+	out := slices.Clone(old)
+	for i, x := range out {
+		item, _ := x.(map[string]any)
+		if item["id"] != key {
+			continue
+		}
+		if w.rng.IntN(3) == 0 {
+			return slices.Delete(out, i, i+1)
+		}
+		item = maps.Clone(item)
+		item[field] = value
+		out[i] = item
+		return out
+	}
+	return append(out, map[string]any{"id": key, field: value})
+}
+
+// money is an amount with its currency, which conflict together.
+func (w *world) money() (amount, currency any) {
+	w.uids++
+	return fmt.Sprint(w.uids), []string{"IDR", "USD"}[w.rng.IntN(2)]
+}
+
 func (w *world) region() string { return regions[w.rng.IntN(len(regions))] }
 
 func (w *world) create() {
 	w.withPhone(func(p *phone) {
-		id := recordID(w.rng.IntN(recordCount))
+		id := mains[w.rng.IntN(recordCount)]
 		region := w.region()
 		fields := sambang.Fields{}
 		for _, name := range fieldNames {
@@ -153,7 +191,13 @@ func (w *world) create() {
 				fields[name] = fmt.Sprintf("u%d", w.uids)
 			}
 		}
-		p.act(fmt.Sprintf("creates %s in %s", w.names[id], region), func() error { return p.r.CreateWith(id, kind, region, fields) })
+		if w.rng.IntN(3) == 0 {
+			fields["l"] = w.items(nil)
+		}
+		if w.rng.IntN(3) == 0 {
+			fields["amount"], fields["currency"] = w.money()
+		}
+		p.act(id, fmt.Sprintf("creates %s in %s", w.names[id], region), func() error { return p.r.CreateWith(id, kind, region, fields) })
 	})
 }
 
@@ -163,12 +207,22 @@ func (w *world) edit() {
 		for range 1 + w.rng.IntN(2) {
 			changes[fieldNames[w.rng.IntN(len(fieldNames))]] = w.value()
 		}
-		p.act(fmt.Sprintf("edits %s %v", w.names[id], changes), func() error {
+		more := w.rng.IntN(6)
+		p.act(id, fmt.Sprintf("edits %s %v", w.names[id], changes), func() error {
 			return p.r.Edit(id, func(d *sambang.Draft) error {
 				for _, name := range fieldNames {
 					if v, ok := changes[name]; ok {
 						d.Set(name, v)
 					}
+				}
+				switch more {
+				case 0:
+					items, _ := d.Get("l").([]any)
+					d.Set("l", w.items(items))
+				case 1:
+					amount, currency := w.money()
+					d.Set("amount", amount)
+					d.Set("currency", currency)
 				}
 				return nil
 			})
@@ -178,20 +232,20 @@ func (w *world) edit() {
 
 func (w *world) remove() {
 	w.withRecord(func(p *phone, id syncproto.RecordID) {
-		p.act("deletes "+w.names[id], func() error { return p.r.Delete(id) })
+		p.act(id, "deletes "+w.names[id], func() error { return p.r.Delete(id) })
 	})
 }
 
 func (w *world) bringBack() {
 	w.withRecord(func(p *phone, id syncproto.RecordID) {
-		p.act("undeletes "+w.names[id], func() error { return p.r.Undelete(id) })
+		p.act(id, "undeletes "+w.names[id], func() error { return p.r.Undelete(id) })
 	})
 }
 
 func (w *world) move() {
 	w.withRecord(func(p *phone, id syncproto.RecordID) {
 		region := w.region()
-		p.act(fmt.Sprintf("moves %s to %s", w.names[id], region), func() error { return p.r.Move(id, region) })
+		p.act(id, fmt.Sprintf("moves %s to %s", w.names[id], region), func() error { return p.r.Move(id, region) })
 	})
 }
 
@@ -230,7 +284,7 @@ func (w *world) resolve() {
 				value = x.Values[w.rng.IntN(len(x.Values))].Value
 			}
 		}
-		p.act(fmt.Sprintf("resolves %s %s", w.names[c.id], c.path), func() error { return p.r.Resolve(c.id, c.path, value) })
+		p.act(c.id, fmt.Sprintf("resolves %s %s", w.names[c.id], c.path), func() error { return p.r.Resolve(c.id, c.path, value) })
 	})
 }
 
@@ -290,12 +344,80 @@ func (w *world) jump() {
 	})
 }
 
+// plan lets a process end around one of its next steps to the disk.
+func (w *world) plan(d *diskPlan, within int) {
+	d.crashIn, d.after = 1+w.rng.IntN(within), w.rng.IntN(2) == 0
+}
+
+func (w *world) crashPhone() { w.withPhone(func(p *phone) { w.plan(&p.disk, 8) }) }
+
+// fillPhone fills the disk of a phone, or makes room again.
+func (w *world) fillPhone() {
+	w.withPhone(func(p *phone) {
+		p.disk.full = !p.disk.full
+		w.trace.log("%s disk full: %t", p.name, p.disk.full)
+		w.stats["phone disk full or not"]++
+	})
+}
+
+func (w *world) fillServer() {
+	w.disk.full = !w.disk.full
+	w.trace.log("server disk full: %t", w.disk.full)
+	w.stats["server disk full or not"]++
+}
+
+// jumpServer sets the server's clock wrong, by minutes or days, or right again.
+// It never runs backwards by more than tokens live while their use is
+// remembered: the restart forgets.
+func (w *world) jumpServer() {
+	w.off = 0
+	if w.rng.IntN(3) > 0 {
+		far := []time.Duration{10 * time.Minute, 5 * time.Hour, 3 * day}[w.rng.IntN(3)]
+		w.off = w.rng.Int64N(2*far.Milliseconds()) - far.Milliseconds()
+	}
+	w.trace.log("server's clock is off by %d ms", w.off)
+	w.stats["server clock jumps"]++
+}
+
+// grantDays is within how many days a grant that ends by time does.
+const grantDays = 2
+
+// revoke shuts a phone out for good. When that is known, another takes its
+// place.
+func (w *world) revoke() {
+	w.withIdle(func(p *phone) {
+		if w.revoked[p.id] {
+			p.die()
+			w.must("add a phone", w.addPhone(w.portfolio()))
+			return
+		}
+		w.trace.log("%s is revoked", p.name)
+		w.stats["revocations"]++
+		err := w.hq(func() error { return w.srv.Revoke(w.ctx, p.id, false) })
+		if w.rollbacks == 0 || !errors.Is(err, syncproto.CodeNotFound) {
+			w.revoked[p.id] = w.must("revoke", err)
+		}
+	})
+}
+
+func (w *world) portfolio() syncproto.Grants { return portfolios[w.rng.IntN(len(portfolios))] }
+
 func (w *world) regrant() {
 	w.withPhone(func(p *phone) {
 		n := w.rng.IntN(len(portfolios))
 		w.trace.log("%s is granted portfolio %d", p.name, n)
 		w.stats["grants changed"]++
-		w.must("change grants", w.srv.SetGrants(w.ctx, p.id, portfolios[n]))
+		grants := slices.Clone(portfolios[n])
+		if w.rng.IntN(3) == 0 { // some of it for a while only
+			i := w.rng.IntN(len(grants))
+			grants[i].Until = w.serverNow() + w.rng.Int64N(grantDays*day.Milliseconds())
+			w.trace.log("grant %d of them until %d", i, grants[i].Until)
+			w.stats["grants that end by time"]++
+		}
+		err := w.hq(func() error { return w.srv.SetGrants(w.ctx, p.id, grants) })
+		if w.rollbacks == 0 || !errors.Is(err, syncproto.CodeNotFound) { // enrolled in a time that was rolled back
+			w.must("change grants", err)
+		}
 	})
 }
 
@@ -307,15 +429,15 @@ func (w *world) purge() {
 	}
 	var all []syncproto.RecordID
 	for n := range recordCount {
-		if s, ok := states[recordID(n)]; ok && !s.IsPurged() {
-			all = append(all, recordID(n))
+		if s, ok := states[mains[n]]; ok && !s.IsPurged() {
+			all = append(all, mains[n])
 		}
 	}
 	if len(all) == 0 {
 		return
 	}
 	id := all[w.rng.IntN(len(all))]
-	for _, x := range []syncproto.RecordID{id, syncproto.CompanionID(id, syncproto.ClassTask)} {
+	for _, x := range []syncproto.RecordID{id, companions[id]} {
 		if s, ok := states[x]; ok {
 			w.observe(s, "server, before a purge")
 			w.purged(x)
@@ -323,7 +445,7 @@ func (w *world) purge() {
 	}
 	w.trace.log("! %s purged", w.names[id])
 	w.stats["purges"]++
-	w.must("purge", w.srv.Purge(w.ctx, id.String(), "hq", "retention"))
+	w.must("purge", w.hq(func() error { return w.srv.Purge(w.ctx, id.String(), "hq", "retention") }))
 }
 
 // release takes one message of the inbox into the log.
@@ -341,7 +463,7 @@ func (w *world) release() {
 }
 
 func (w *world) releaseOne(key, record, why string) bool {
-	err := w.srv.ReleaseMessage(w.ctx, key, "hq", "checked")
+	err := w.hq(func() error { return w.srv.ReleaseMessage(w.ctx, key, "hq", "checked") }, syncproto.CodeMalformed)
 	id, _ := syncproto.ParseRecordID(record)
 	w.trace.log("message %.8s on %s (%s) released: %s", key, w.names[id], why, brief(err))
 	w.stats["messages released"]++
@@ -353,7 +475,7 @@ func (w *world) releaseOne(key, record, why string) bool {
 		return false
 	case syncproto.CodeBadRecord: // past writes: evidence, with nothing to merge
 		w.stats["messages closed"]++
-		w.must("close a message", w.srv.CloseMessage(w.ctx, key, "hq", "checked"))
+		w.must("close a message", w.hq(func() error { return w.srv.CloseMessage(w.ctx, key, "hq", "checked") }, syncproto.CodeMalformed))
 		return false
 	default:
 		w.fail(id, "a message of the inbox (%s) can't be released: %v", why, err)

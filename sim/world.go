@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -31,17 +32,23 @@ const (
 
 var regions = []string{"35.24.14", "35.24.15", "35.24.16"}
 
-// schema has two fields of class D, one that people must decide about, and one
-// of class T, which lives in a companion record.
+// schema has fields that policies settle and fields that people must decide
+// about, two that change together, a list of objects, and one field of class T,
+// which lives in a companion record.
 const schema = `{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "x-sambang-pack": {"format": 1, "name": "sim", "version": "1.0", "default_class": "D",
     "classes": {"D": {"id": "D", "en": "D"}, "T": {"id": "T", "en": "T"}, "H": {"id": "H", "en": "H"}}},
-  "$defs": {"site": {"type": "object", "x-sambang": {"kind": true, "label": {"id": "Tempat", "en": "Site"}},
+  "$defs": {"site": {"type": "object", "x-sambang": {"kind": true, "label": {"id": "Tempat", "en": "Site"},
+    "groups": {"money": {"label": {"id": "Uang", "en": "Money"}, "policy": "review"}}},
     "properties": {
       "a": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "A", "en": "A"}, "policy": "review", "class": "D"}},
       "b": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "B", "en": "B"}, "policy": "lww", "class": "D"}},
       "c": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "C", "en": "C"}, "policy": "lww", "class": "D"}},
+      "amount": {"x-sambang": {"label": {"id": "Jumlah", "en": "Amount"}, "class": "D", "group": "money"}},
+      "currency": {"x-sambang": {"label": {"id": "Mata uang", "en": "Currency"}, "class": "D", "group": "money"}},
+      "l": {"type": "array", "items": {"properties": {"p": {}, "q": {"x-sambang": {"policy": "review"}}}},
+        "x-sambang": {"label": {"id": "L", "en": "L"}, "policy": "lww", "shape": "list", "class": "D"}},
       "s": {"type": "string", "x-sambang": {"type": "text", "label": {"id": "S", "en": "S"}, "policy": "review", "class": "T"}}
     }}}
 }`
@@ -55,14 +62,19 @@ type world struct {
 	dir   string
 	trace *tracer
 	rng   *rand.Rand // of the present step
-	now   int64      // the server's clock, Unix milliseconds
+	now   int64      // true time, Unix milliseconds
+	off   int64      // of the server's clock
 	uids  int
 	depth int // of steps inside requests
 	calm  bool
 
 	pack         *pack.Pack
 	srv          *server.Server
+	disk         diskPlan // the server's
+	crashed      bool     // the server
 	serverStarts int
+	devices      map[string]syncproto.Grants // as the server has them, read when needed
+	revoked      map[string]bool             // devices that ever were
 	rollbacks    int
 	backup       *serverBackup
 
@@ -122,20 +134,19 @@ func (w *world) must(what string, err error) bool {
 	return err == nil
 }
 
-func recordID(n int) syncproto.RecordID {
-	sum := sha256.Sum256(fmt.Appendf(nil, "sim record %d", n))
-	sum[6] = sum[6]&0x0f | 0x40 // no UUIDv8: those are derived
-	return syncproto.RecordID(sum[:16])
-}
-
-// universe are all ids that exist: records, and their companions.
-func (w *world) universe() []syncproto.RecordID {
-	out := make([]syncproto.RecordID, 0, 2*recordCount)
+// All ids that exist: mains are records, companions those of each, universe
+// both, in order.
+var mains, universe, companions = func() (mains, universe []syncproto.RecordID, companions map[syncproto.RecordID]syncproto.RecordID) {
+	companions = map[syncproto.RecordID]syncproto.RecordID{}
 	for n := range recordCount {
-		out = append(out, recordID(n), syncproto.CompanionID(recordID(n), syncproto.ClassTask))
+		sum := sha256.Sum256(fmt.Appendf(nil, "sim record %d", n))
+		sum[6] = sum[6]&0x0f | 0x40 // no UUIDv8: those are derived
+		id := syncproto.RecordID(sum[:16])
+		companions[id] = syncproto.CompanionID(id, syncproto.ClassTask)
+		mains, universe = append(mains, id), append(universe, id, companions[id])
 	}
-	return out
-}
+	return mains, universe, companions
+}()
 
 // source is a seeded source of bytes.
 type source struct{ r *rand.ChaCha8 }
@@ -181,14 +192,18 @@ func newWorld(cfg Config) (*world, error) {
 	w := &world{
 		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
 		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
-		bare: map[syncproto.Dot]bool{}, inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, stats: map[string]int{},
+		bare: map[syncproto.Dot]bool{}, inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, devices: map[string]syncproto.Grants{}, revoked: map[string]bool{}, stats: map[string]int{},
 	}
-	for n := range recordCount {
-		w.names[recordID(n)] = fmt.Sprintf("r%02d", n)
-		w.names[syncproto.CompanionID(recordID(n), syncproto.ClassTask)] = fmt.Sprintf("r%02dT", n)
+	for n, id := range mains {
+		w.names[id], w.names[companions[id]] = fmt.Sprintf("r%02d", n), fmt.Sprintf("r%02dT", n)
 	}
 	w.rng = rand.New(rand.NewPCG(cfg.Seed, 1<<40))
 	w.calm = true
+	w.disk.crashed = func() {
+		w.trace.log("! server crashes, after=%t", w.disk.after)
+		w.stats["server crashes"]++
+		w.crashed = true
+	}
 	if err := w.startServer(); err != nil {
 		return nil, err
 	}
@@ -224,16 +239,49 @@ func (w *world) close() {
 func (w *world) serverDir() string { return filepath.Join(w.dir, "server") }
 
 func (w *world) startServer() error {
+	w.crashed = false
+	w.disk.mend()
 	w.serverStarts++
 	s, err := server.New(server.Config{
 		Data: w.serverDir(), URL: "http://127.0.0.1:8080", Pack: w.pack,
-		Now:    func() time.Time { return time.UnixMilli(w.now).UTC() },
-		Rand:   newSource(w.cfg.Seed, "server", w.serverStarts),
+		Now:    func() time.Time { return time.UnixMilli(w.serverNow()).UTC() },
+		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk},
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
-		Logger: slog.New(&alarm{w: w, who: "server"}),
+		Logger: slog.New(&alarm{w, "server", func() bool { return w.disk.full || w.crashed }}),
 	})
 	w.srv = s
 	return err
+}
+
+// serverNow is the server's clock.
+func (w *world) serverNow() int64 { return w.now + w.off }
+
+// hq runs an operation of headquarters. It has room on the disk, and repeats
+// what a crash of the server cut; done tells by the error whether the first try
+// had its effect.
+func (w *world) hq(op func() error, done ...syncproto.Code) error {
+	full := w.disk.full
+	w.disk.full = false
+	defer func() { w.disk.full = full }()
+	clear(w.devices)
+	err := op()
+	for w.crashed && !w.failed() {
+		w.restartServer()
+		if err = op(); slices.Contains(done, syncproto.CodeOf(err)) {
+			err = nil
+		}
+	}
+	return err
+}
+
+// grantsOf returns what a device is granted.
+func (w *world) grantsOf(device string) (syncproto.Grants, error) {
+	if g, ok := w.devices[device]; ok {
+		return g, nil
+	}
+	d, err := w.srv.Device(w.ctx, device)
+	w.devices[device] = d.Grants
+	return d.Grants, err
 }
 
 func (w *world) restartServer() {
@@ -261,6 +309,7 @@ func (w *world) rollBackServer(told bool) {
 	}
 	w.trace.log("! server rolled back, told=%t", told)
 	w.stats["server rollback"]++
+	clear(w.devices)
 	w.must("close the server", w.srv.Close())
 	store := filepath.Join(w.serverDir(), server.StoreFile)
 	for _, suffix := range []string{"-wal", "-shm"} {
@@ -273,19 +322,53 @@ func (w *world) rollBackServer(told bool) {
 		return
 	}
 	if told && w.cfg.Sabotage != StripWitness {
-		w.must("begin an epoch", w.srv.BeginEpoch(w.ctx))
+		w.must("begin an epoch", w.hq(func() error { return w.srv.BeginEpoch(w.ctx) }))
 	}
 	w.pushes = nil
 	w.vouched, w.inbox = maps.Clone(w.backup.vouched), maps.Clone(w.backup.inbox)
 	w.lose("server rolled back")
 }
 
+// copyFile copies a file. Where it has holes, so has the copy: a cache is four
+// megabytes, of which a few pages are written.
 func copyFile(from, to string) error {
-	b, err := os.ReadFile(from)
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, b, 0o600)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyData(in, out), out.Close())
+}
+
+func copyData(in, out *os.File) error {
+	const seekData, seekHole = 3, 4 // of lseek, on Linux
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	for at := int64(0); at < info.Size(); {
+		from, err := in.Seek(at, seekData)
+		if errors.Is(err, syscall.ENXIO) {
+			break // nothing but a hole is left
+		}
+		to, failed := in.Seek(from, seekHole)
+		if err := errors.Join(err, failed); err != nil {
+			return err
+		}
+		b := make([]byte, to-from)
+		if _, err := in.ReadAt(b, from); err != nil {
+			return err
+		}
+		if _, err := out.WriteAt(b, from); err != nil {
+			return err
+		}
+		at = to
+	}
+	return out.Truncate(info.Size())
 }
 
 // lose gives up those writes of which no live store has a copy any more. It is
@@ -305,7 +388,7 @@ func (w *world) lose(why string) {
 	}
 	for _, p := range w.phones {
 		p.look("a loss elsewhere")
-		for _, id := range w.universe() {
+		for _, id := range universe {
 			if s, ok := p.states[id]; ok {
 				closure(have, w.oracle.visible(s))
 			}
@@ -389,8 +472,9 @@ func describe(r syncproto.Record) string {
 // alarm hears the logs of server and devices: in an honest run no join may
 // trip, and nothing may fail inside.
 type alarm struct {
-	w   *world
-	who string
+	w      *world
+	who    string
+	broken func() bool // the disk is full, or the process has ended
 }
 
 func (a *alarm) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
@@ -419,6 +503,8 @@ func (a *alarm) Handle(_ context.Context, r slog.Record) error {
 		if !a.w.cfg.Profile.Hostile {
 			a.w.fail(syncproto.RecordID{}, "V9: %s: %s", a.who, text)
 		}
+	case r.Level >= slog.LevelError && a.broken():
+		a.w.trace.log("%s says, with a broken disk: %s", a.who, text)
 	case r.Level >= slog.LevelError:
 		a.w.fail(syncproto.RecordID{}, "%s logs an error: %s", a.who, text)
 	default:

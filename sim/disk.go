@@ -1,0 +1,58 @@
+package sim
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/sambang-id/sambang/internal/disk"
+)
+
+// faultyDisk is what one process has of its machine: randomness, and a disk
+// that may fill up, or whose machine may end the process before or after any
+// step that makes something durable. What a dead process still tries has no
+// effect.
+type faultyDisk struct {
+	io.Reader
+	plan *diskPlan
+	dead bool
+}
+
+// diskPlan is what is going to happen to the disk of a phone or of the server.
+// It outlives the process.
+type diskPlan struct {
+	steps   int  // that were made durable so far
+	crashIn int  // at which of the coming steps the process ends; 0 for none
+	after   bool // then the step itself is still made
+	full    bool
+	crashed func() // hears of the crash
+}
+
+var errCrashed = errors.New("the process has ended")
+
+// Durably implements [disk.Hand].
+func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
+	p := d.plan
+	if d.dead {
+		return errCrashed
+	}
+	if p.full && (op == "commit" || op == "mark") {
+		return syscall.ENOSPC
+	}
+	if p.crashIn > 0 {
+		if p.crashIn--; p.crashIn == 0 {
+			d.dead = true
+			if p.after {
+				p.steps++
+				_ = do()
+			}
+			p.crashed()
+			return errCrashed
+		}
+	}
+	p.steps++
+	return do()
+}
+
+// mend ends every fault that is planned.
+func (p *diskPlan) mend() { p.crashIn, p.full = 0, false }
