@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
-	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -104,9 +103,6 @@ func (b *builder) open(maxBatches int) error {
 		o.Witness = &wire.Witness{N: st.link.WitnessN, Stamp: st.link.WitnessStamp}
 	}
 	q.claims = b.claims()
-	if ablate.Off(ablate.A26ChainOnPull) && st.counts.Waiting == 0 {
-		q.claims = nil
-	}
 	if o.Claims = q.claims; len(q.claims) > 0 {
 		signature, err := b.r.sign(wire.ClaimBytes(st.device.Device, q.nonce[:], q.epoch, q.claims))
 		if err != nil {

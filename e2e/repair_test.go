@@ -15,6 +15,7 @@ import (
 
 	sambang "github.com/sambang-id/sambang/client-sdk"
 	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
 // lab is a phone whose folders can be copied while it is closed. The mark is
@@ -166,6 +167,35 @@ func TestAWholeImageThatWasRestoredForksAndLosesNothing(t *testing.T) {
 		}
 	}
 	w.wantCustody(a.Replica, mine, sambang.CustodyHeld)
+	w.mustHold()
+}
+
+// The server judges the heads that a phone claims before it answers. A phone
+// looks at those of the answer all the same: a head that it never had proves
+// that somebody else writes under its id.
+func TestAForeignHeadInAnAnswerIsAFork(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.phone("budi"), w.phone("sari")
+	id := w.create(a, sambang.Fields{"name": "first"})
+	w.sync(a)
+	before := a.Status().Replica
+	w.set(a, id, "rooms", 5)
+	told := false
+	w.link.alter = func(f *wire.ResponseFrame) bool {
+		if heads := f.GetBegin().GetHeads(); len(heads) > 0 && !told {
+			told = true
+			heads[0].N, heads[0].Head = heads[0].GetN()-1, make([]byte, 32)
+		}
+		return true
+	}
+	rep := w.sync(a)
+	w.link.alter = nil
+	if !told || rep.Repairs == 0 || a.Status().Replica == before {
+		t.Errorf("told: %v, report %+v, replica %s after %s", told, rep, a.Status().Replica, before)
+	}
+	w.sync(b)
+	w.wantField(b, id, "rooms", jsonNumber("5"))
+	w.wantCustody(a, id, sambang.CustodyHeld)
 	w.mustHold()
 }
 

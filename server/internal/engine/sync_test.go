@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -525,6 +526,38 @@ func TestARolledBackStoreIsNoticedAndHealed(t *testing.T) {
 	c.sync()
 	if got := get(t, c, id, "name"); got != "new" {
 		t.Errorf("c sees %q: what b held did not come back", got)
+	}
+	s.check()
+}
+
+// A copy of a phone, older than the backup, speaks first after a rollback: the
+// numbers of the device's witnesses grow again past what the phone itself
+// holds, and only the stamps tell (A07).
+func TestARollbackIsNoticedThoughTheNumbersGrewAgain(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	s.backup()
+	old := *a
+	old.records, old.acked = maps.Clone(a.records), maps.Clone(a.acked)
+	old.homes, old.cursors = maps.Clone(a.homes), maps.Clone(a.cursors)
+	old.rotate(2)
+	a.create(2, "35.24.14", "name", "after the backup")
+	a.sync()
+	s.restore()
+	for old.witness.GetN() <= a.witness.GetN() {
+		old.set(recordID(1), "name", fmt.Sprint(old.nonce))
+		old.sync()
+	}
+	if r := a.exchange(); r.refusal != nil || r.begin.GetStatus() != wire.Status_STATUS_EPOCH {
+		t.Fatalf("after the rollback: %v, %v; want EPOCH", r.begin.GetStatus(), r.refusal)
+	}
+	a.sync()
+	c := s.device("c", grant("35.24.14"))
+	c.sync()
+	if got := get(t, c, recordID(2), "name"); got != "after the backup" {
+		t.Errorf("c sees %q: what a held did not come back", got)
 	}
 	s.check()
 }
