@@ -51,52 +51,16 @@ func TestADocumentThatSaysSomethingElseIsNoticed(t *testing.T) {
 	t.Logf("%d changes of the document were noticed, %d were not: no answer shows what they change", noticed.Load(), len(unseen))
 }
 
+// unseen is what no answer of askEverything shows.
+//
 //nolint:gochecknoglobals // constant
 var unseen = []string{
-	"no Candidate without more",
-	"no Candidate.at_millis",
-	"no Candidate.n",
-	"no Candidate.replica",
-	"no Candidate.shown",
-	"no Candidate.suspect",
-	"no Candidate.value",
-	"no Conflict without more",
-	"no Conflict.class",
-	"no Conflict.field",
-	"no Conflict.path",
-	"no Conflict.policy",
-	"no Conflict.record",
-	"no Conflict.review",
-	"no Conflict.values",
-	"no Conflict.values[]",
-	"no Conflict.why",
-	"no Content.past_writes",
-	"no Content.past_writes[]",
-	"no Content.problem",
-	"no Decision.content",
-	"no Device.revoked_at",
-	"no Device.wipe",
-	"no Flag without more",
-	"no Flag.code",
-	"no Flag.path",
-	"no Grant.until",
-	"no InboxPage.cursor",
-	"no LogLine.heartbeat",
-	"no Message.by",
-	"no Message.decided_at",
-	"no Message.reason",
-	"no Problem.wipe",
-	"no Record.computed_conflicts",
-	"no Record.computed_conflicts[]",
-	"no Record.flags[]",
-	"no Record.history_cut",
-	"no Record.survivors",
-	"no Record.survivors[]",
-	"no SignedOrder without more",
-	"no SignedOrder.body",
-	"no SignedOrder.key",
-	"no SignedOrder.signature",
-	"no Write.suspect_clock",
+	"no Candidate.suspect",     // of a computed field alone
+	"no Decision.content",      // no decision shows it
+	"no Entry.damaged",         // needs a store that is damaged
+	"no LogLine.heartbeat",     // follows; TestAFollowerIsEndedByAShutdown
+	"no Record.damaged_writes", // so does it
+	"no Record.history_cut",    // needs 10,000 writes
 }
 
 // mutation is a document with one change.

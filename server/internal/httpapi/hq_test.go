@@ -144,6 +144,7 @@ func (d *desk) askEverything() {
 			d.t.Errorf("%s %s: %d %s, want %s: %.300s", c.method, c.path, a.status, a.code, c.want, a.body)
 		}
 	}
+	d.askRare(device)
 }
 
 func (d *desk) enrol() *authtest.Device {
