@@ -188,14 +188,22 @@ func (s *Service) Message(ctx context.Context, r Reader, key syncproto.Digest) (
 func (s *Service) look(ctx context.Context, r Reader, key syncproto.Digest) (m Message, err error) {
 	err = s.config.Store.View(ctx, func(rd store.Reader) error {
 		q, err := rd.Message(key)
-		if errors.Is(err, store.ErrNotFound) {
-			return errNothing()
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
+		found := err == nil
+		// Whose it is is looked up also where that decides nothing, and where
+		// there is no message: what is out of reach costs the same reads as what
+		// is not there.
+		d, err := rd.Device(q.Device)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if !found {
+			return errNothing()
+		}
 		var ok bool
-		if m, ok, err = s.message(rd, r, q, "", map[string]store.Device{}); err == nil && !ok {
+		if m, ok, err = s.message(rd, r, q, "", map[string]store.Device{q.Device: d}); err == nil && !ok {
 			err = errNothing()
 		}
 		return err
