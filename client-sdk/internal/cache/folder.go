@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"github.com/sambang-id/sambang/internal/ablate"
 )
@@ -34,6 +35,25 @@ func (o Options) makeFolder(dir string) error {
 		return fmt.Errorf("folder: %w", err)
 	}
 	return o.syncFolder(parent)
+}
+
+// syncAbove makes the names of a folder and of those above it durable. Whoever made them may have died, or met a failing disk,
+// before his sync. A folder that may not be opened was not made by the app; one that cannot be synced needs no sync.
+func (o Options) syncAbove(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("sync folder: %w", err)
+	}
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		err := o.syncFolder(parent)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncFolder makes the names in a folder durable. POSIX promises a new or renamed file after a power cut only then.
