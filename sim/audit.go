@@ -267,12 +267,19 @@ func (p *phone) compare(server map[syncproto.RecordID]syncproto.Record) {
 
 // replayAll sends every batch that a phone sent again (V7).
 func (w *world) replayAll(before map[syncproto.RecordID]syncproto.Record) {
-	for _, x := range w.pushes {
-		if w.revoked[x.p.id] {
+	for _, p := range w.phones {
+		var batches []*wire.Batch
+		for _, x := range w.pushes {
+			if x.p == p {
+				batches = append(batches, x.batch)
+			}
+		}
+		if len(batches) == 0 || w.revoked[p.id] {
 			continue
 		}
-		open := x.p.replay.open()
-		if _, err := x.p.replay.exchange(open, x.batch); !w.must("replay a push of "+x.p.name, err) {
+		open := p.replay.open()
+		open.MaxEntries = 0
+		if _, err := p.replay.exchange(open, batches...); !w.must("replay the pushes of "+p.name, err) {
 			return
 		}
 	}
