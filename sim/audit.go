@@ -274,13 +274,12 @@ func (w *world) replayAll(before map[syncproto.RecordID]syncproto.Record) {
 				batches = append(batches, x.batch)
 			}
 		}
-		if len(batches) == 0 || w.revoked[p.id] {
-			continue
-		}
-		open := p.replay.open()
-		open.MaxEntries = 0
-		if _, err := p.replay.exchange(open, batches...); !w.must("replay the pushes of "+p.name, err) {
-			return
+		for some := range slices.Chunk(batches, syncproto.MaxBatches) {
+			open := p.replay.open()
+			open.MaxEntries = 0
+			if _, err := p.replay.exchange(open, some...); !w.revoked[p.id] && !w.must("replay the pushes of "+p.name, err) {
+				return
+			}
 		}
 	}
 	after, err := w.auditor.pull()
