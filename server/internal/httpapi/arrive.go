@@ -16,8 +16,9 @@ import (
 //
 //   - its body arrives whole, as it was sent. Meanwhile it holds the bytes that
 //     came, and one of a device's few places.
-//   - then it is weighed, and waits until there is as much memory as its
-//     decoded frames will take. From here on nothing waits for the device.
+//   - then it is weighed, what is small before what is large, and waits until
+//     there is as much memory as its decoded frames will take. From here on
+//     nothing waits for the device.
 //
 // What arrived before the device was cut off is worked on as well: the end of
 // such a body is the error that ended it.
@@ -118,21 +119,25 @@ const (
 	leastWeight = 256 << 10
 )
 
-// keptPlain is up to what size a body is kept as it was decoded for weighing,
-// so that it is decompressed once and holds no decompressor while it runs.
-const keptPlain = 512 << 10
+// smallBody is up to what size a decoded body is small: hundreds of records. It
+// is weighed before all large ones, and kept as it was decoded for that, so that
+// it is decompressed once and holds no decompressor while it runs.
+const smallBody = 256 << 10
+
+// errLarge says that a body is not small.
+var errLarge = errors.New("the body is large")
 
 // weigh returns about how much memory the exchange takes at most. Its errors are
 // of bodies beyond a limit, which no honest device sends: they are refused
 // before anything of them is decoded. What else is wrong with a body is found
-// again, and told, when its turn comes.
-func (a *arrived) weigh(encoding string, format wire.Format) (int64, error) {
+// again, and told, when its turn comes. With small it stops at errLarge.
+func (a *arrived) weigh(encoding string, format wire.Format, small bool) (int64, error) {
 	decoded, err := wire.NewBodyReader(a.reader(), encoding)
 	if err != nil {
 		return leastWeight, nil //nolint:nilerr // as above
 	}
 	defer decoded.Close()
-	plain := &keeper{r: decoded}
+	plain := &keeper{r: decoded, stop: small}
 	frames := wire.NewFrameReader(plain, format)
 	var sum, most int64
 	for count := 0; err == nil; count++ {
@@ -145,11 +150,13 @@ func (a *arrived) weigh(encoding string, format wire.Format) (int64, error) {
 		sum, most = sum+int64(n), max(most, int64(n))
 	}
 	w := leastWeight + merging*min(sum, framesAtOnce*most)
-	switch syncproto.CodeOf(err) {
-	case syncproto.CodeTooMany, syncproto.CodeTooLarge, syncproto.CodeDecompressedSize:
+	switch code := syncproto.CodeOf(err); {
+	case errors.Is(err, errLarge):
+		return 0, errLarge
+	case code == syncproto.CodeTooMany, code == syncproto.CodeTooLarge, code == syncproto.CodeDecompressedSize:
 		return 0, err
-	}
-	if errors.Is(err, io.EOF) && !plain.over {
+	case errors.Is(err, io.EOF) && !plain.over && a.gate.try(int64(plain.kept.Len())):
+		a.paid += int64(plain.kept.Len())
 		a.plain, a.decoded = plain.kept.Bytes(), true
 		return w, nil
 	}
@@ -161,14 +168,19 @@ type keeper struct {
 	r    io.Reader
 	kept bytes.Buffer
 	over bool
+	stop bool // when it is much
 }
 
 // Read reads and keeps.
 func (k *keeper) Read(p []byte) (int, error) {
 	n, err := k.r.Read(p)
-	if k.over = k.over || k.kept.Len()+n > keptPlain; k.over {
+	k.over = k.over || k.kept.Len()+n > smallBody
+	switch {
+	case k.over && k.stop:
+		return 0, errLarge
+	case k.over:
 		k.kept = bytes.Buffer{}
-	} else {
+	default:
 		k.kept.Write(p[:n])
 	}
 	return n, err
@@ -213,14 +225,14 @@ func (a *API) enter(r *http.Request, device string, format wire.Format) (_ *admi
 		return nil, err
 	}
 	x.undo = append(x.undo, x.body.free)
+	weight, err := g.weigh(r.Context(), x.body, r.Header.Get("Content-Encoding"), format)
+	if err != nil {
+		return nil, err
+	}
 	if err := x.take(r.Context(), g.exchanges, 1); err != nil {
 		return nil, err
 	}
-	weight, err := g.weigh(r.Context(), x.body, r.Header.Get("Content-Encoding"), format)
-	if err == nil {
-		err = x.take(r.Context(), g.memory, weight)
-	}
-	return x, err
+	return x, x.take(r.Context(), g.memory, weight)
 }
 
 func errBusy() error {
@@ -264,12 +276,20 @@ func giveBack(all *[]func()) {
 	*all = nil
 }
 
-// weigh weighs a body when it is its turn.
+// weigh weighs a body when it is its turn. The large ones, of which one keeps a
+// processor busy for long, wait for each other and not the small ones for them.
 func (g *gates) weigh(ctx context.Context, body *arrived, encoding string, format wire.Format) (int64, error) {
-	n, ok := g.scales.take(ctx, 1, g.wait)
-	if !ok {
-		return 0, errBusy()
+	turn := func(scale *gate, small bool) (int64, error) {
+		n, ok := scale.take(ctx, 1, g.wait)
+		if !ok {
+			return 0, errBusy()
+		}
+		defer scale.give(n)
+		return body.weigh(encoding, format, small)
 	}
-	defer g.scales.give(n)
-	return body.weigh(encoding, format)
+	w, err := turn(g.smallScales, true)
+	if errors.Is(err, errLarge) {
+		return turn(g.largeScales, false)
+	}
+	return w, err
 }

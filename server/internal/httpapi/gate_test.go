@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sambang-id/sambang/syncproto/wire"
 )
 
 func TestAGateServesInOrderAndWhoGivesUpMakesRoom(t *testing.T) {
@@ -92,5 +95,38 @@ func TestACrowdForgetsWhoHasLeft(t *testing.T) {
 	c.leave("b")
 	if len(c.byKey) != 0 {
 		t.Errorf("%d keys are kept", len(c.byKey))
+	}
+}
+
+func TestSmallBodiesAreNotWeighedBehindLargeOnes(t *testing.T) {
+	g := newGates(Limits{ExchangeWait: time.Millisecond}.withDefaults())
+	body := func(size int) *arrived {
+		var b bytes.Buffer
+		frame := &wire.RequestFrame{Frame: &wire.RequestFrame_Batch{Batch: &wire.Batch{Tables: &wire.Tables{Paths: []string{string(make([]byte, size))}}}}}
+		if err := wire.NewFrameWriter(&b, wire.Protobuf).Request(frame); err != nil {
+			t.Fatal(err)
+		}
+		a, err := g.arrive(bytes.NewReader(b.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	g.largeScales.take(t.Context(), largeScales, 0) // a large one is being weighed, and takes its time
+	small, large := body(100), body(smallBody)
+	if w, err := g.weigh(t.Context(), small, "", wire.Protobuf); err != nil || w < leastWeight || !small.decoded {
+		t.Errorf("the small one: %d, %v, decoded %t", w, err, small.decoded)
+	}
+	if _, err := g.weigh(t.Context(), large, "", wire.Protobuf); err == nil {
+		t.Error("a large one was weighed beside the large one")
+	}
+	g.largeScales.give(largeScales)
+	if w, err := g.weigh(t.Context(), large, "", wire.Protobuf); err != nil || w < merging*smallBody || large.decoded {
+		t.Errorf("the large one: %d, %v, decoded %t", w, err, large.decoded)
+	}
+	small.free()
+	large.free()
+	if g.bytes.taken != 0 {
+		t.Errorf("%d bytes are still taken", g.bytes.taken)
 	}
 }

@@ -109,29 +109,32 @@ func orFloat(v *float64, or float64) {
 type gates struct {
 	device, address, enrol *limiter
 
-	perDevice *crowd
-	arriving  *gate // bodies
-	bytes     *gate // of them
-	scales    *gate // that are weighed
-	exchanges *gate // that run
-	memory    *gate // bytes of them
-	replies   *gate
-	wait      time.Duration
+	perDevice                *crowd
+	arriving                 *gate // bodies
+	bytes                    *gate // of them
+	smallScales, largeScales *gate // bodies that are weighed
+	exchanges                *gate // that run
+	memory                   *gate // bytes of them
+	replies                  *gate
+	wait                     time.Duration
 }
 
-// scales is how many bodies are weighed at once: it is work of the processor
-// alone, and each takes a decompressor with the largest window.
-const scales = 2
+// How many bodies are weighed at once: it is work of the processor alone, and
+// each takes a decompressor, of up to the largest window.
+const (
+	smallScales = 3
+	largeScales = 1
+)
 
 func newGates(l Limits) gates {
 	return gates{
-		device:    newLimiter(l.PerDevice, int(10*l.PerDevice), l.Tracked),
-		address:   newLimiter(l.PerAddress, int(10*l.PerAddress), l.Tracked),
-		enrol:     newLimiter(l.EnrolPerAddress, 30, l.Tracked),
-		perDevice: newCrowd(l.DeviceExchanges),
-		arriving:  newGate(int64(l.Arriving)),
-		bytes:     newGate(l.ArrivingMemory),
-		scales:    newGate(scales),
+		device:      newLimiter(l.PerDevice, int(10*l.PerDevice), l.Tracked),
+		address:     newLimiter(l.PerAddress, int(10*l.PerAddress), l.Tracked),
+		enrol:       newLimiter(l.EnrolPerAddress, 30, l.Tracked),
+		perDevice:   newCrowd(l.DeviceExchanges),
+		arriving:    newGate(int64(l.Arriving)),
+		bytes:       newGate(l.ArrivingMemory),
+		smallScales: newGate(smallScales), largeScales: newGate(largeScales),
 		exchanges: newGate(int64(l.Exchanges)),
 		memory:    newGate(l.ExchangeMemory),
 		replies:   newGate(int64(l.Replies)),
