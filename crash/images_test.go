@@ -96,7 +96,7 @@ func (r *trial) crash(rec recording, c disk.Crash) {
 		r.judged[key] = true
 		r.queue <- attempt{
 			img: img, notes: c.Notes, seed: rec.job.Seed, number: len(r.judged),
-			where: fmt.Sprintf("%s, seed %d, power lost after operation %d (%s)", rec.job.Workload, rec.job.Seed, c.After, rec.log.Ops[c.After]),
+			where: fmt.Sprintf("%s, power lost after operation %d (%s)", rec, c.After, rec.log.Ops[c.After]),
 		}
 	}
 }

@@ -30,10 +30,11 @@ type note struct {
 }
 
 const (
-	noteBegin = "begin" // a step begins; Text is its name
-	noteAck   = "ack"   // the product said that the step is done
-	noteShown = "shown" // the product showed these States, after an error
-	noteFail  = "fail"  // the product returned an error, Text
+	noteBegin  = "begin"  // a step begins; Text is its name
+	noteAck    = "ack"    // the product said that the step is done
+	noteShown  = "shown"  // the phone shows these States, after an error: so they are on the disk, and no others
+	noteServed = "served" // the server serves these States, after an error: they are on the disk; its devices send the others again
+	noteFail   = "fail"   // the product returned an error, Text
 )
 
 // absent is the state of a record that is not there.
@@ -137,15 +138,26 @@ func (p *promise) add(n note) {
 		begun := p.begun[n.Step]
 		p.done[begun.Text] = n
 		for id, s := range begun.States {
-			p.legal[id] = slices.Clone(p.legal[id][slices.Index(p.legal[id], s):])
+			p.from(id, s)
 		}
 		for r, high := range n.High {
 			p.high[r] = max(p.high[r], high)
+		}
+	case noteServed:
+		for id, s := range n.States {
+			p.from(id, s)
 		}
 	case noteShown:
 		for id, s := range n.States {
 			p.legal[id] = []string{s}
 		}
+	}
+}
+
+// from makes a state of a record the oldest that it may have.
+func (p *promise) from(id, state string) {
+	if i := slices.Index(p.may(id), state); i >= 0 {
+		p.legal[id] = slices.Clone(p.may(id)[i:])
 	}
 }
 

@@ -104,3 +104,14 @@ func record(t *testing.T, j job, fault recorder.Fault) recording {
 	}
 	return recording{job: j, log: log, hit: d.Hit()}
 }
+
+func (r recording) String() string {
+	s := fmt.Sprintf("%s, seed %d", r.job.Workload, r.job.Seed)
+	if r.hit >= 0 {
+		s += fmt.Sprintf(", operation %d failed (%s)", r.hit, r.log.Ops[r.hit].Text)
+		if r.log.Ops[r.hit].Kind == disk.Dropped {
+			s += " and dropped its pages"
+		}
+	}
+	return s
+}

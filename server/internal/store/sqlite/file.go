@@ -110,6 +110,10 @@ func createFile(ctx context.Context, path string, o Options) (err error) {
 	if err := migrate(ctx, temp, o); err != nil { // its last connection moves the log into the file
 		return fmt.Errorf("create: %w", err)
 	}
+	// SQLite tells nobody when it could not move the log, and leaves it there.
+	if _, err := os.Lstat(temp + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, errors.New("create: the disk failed while the log was moved into the file"))
+	}
 	if err := syncFile(temp); err != nil {
 		return err
 	}
