@@ -66,6 +66,20 @@ func otherFilter() error {
 	return invalid("the cursor belongs to another filter: keep the filter, or start without cursor")
 }
 
+// openFor opens a cursor whose content begins with the hash of its filter, and
+// returns what follows.
+func (s *Service) openFor(use byte, f Filter, token string) (parser, error) {
+	b, err := s.open(use, token)
+	if err != nil {
+		return parser{}, err
+	}
+	p, h := parser{b: b}, f.hash()
+	if string(p.take(len(h))) != string(h[:]) {
+		return parser{}, otherFilter()
+	}
+	return p, nil
+}
+
 // pageToken is the position behind a page of the log.
 func (s *Service) pageToken(f Filter, k store.LogKey) string {
 	h := f.hash()
@@ -78,14 +92,9 @@ func (s *Service) openPage(f Filter, token string) (*store.LogKey, error) {
 	if token == "" {
 		return nil, nil //nolint:nilnil // no cursor is the beginning
 	}
-	b, err := s.open(pageCursor, token)
+	p, err := s.openFor(pageCursor, f, token)
 	if err != nil {
 		return nil, err
-	}
-	h := f.hash()
-	p := parser{b: b}
-	if string(p.take(len(h))) != string(h[:]) {
-		return nil, otherFilter()
 	}
 	k := &store.LogKey{UpdatedAt: p.varint(), Seq: p.uvarint()}
 	k.Scope, err = syncproto.ParseScope(string(p.b))
@@ -142,14 +151,9 @@ func (s *Service) openStream(f Filter, token string) (position, error) {
 	if token == "" {
 		return p, nil
 	}
-	b, err := s.open(streamCursor, token)
+	in, err := s.openFor(streamCursor, f, token)
 	if err != nil {
 		return p, err
-	}
-	h := f.hash()
-	in := parser{b: b}
-	if string(in.take(len(h))) != string(h[:]) {
-		return p, otherFilter()
 	}
 	copy(p.epoch[:], in.take(len(p.epoch)))
 	for d := uint64(0); len(in.b) > 0 && !in.bad; {
