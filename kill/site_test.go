@@ -32,6 +32,7 @@ type headquarters struct {
 	process *exec.Cmd
 	log     *tail
 	epochs  *epochs
+	ahead   time.Duration // of the clock, when it is opened in this process
 }
 
 func newHeadquarters(t *testing.T) *headquarters {
@@ -59,10 +60,12 @@ func newHeadquarters(t *testing.T) *headquarters {
 
 func (h *headquarters) config() server.Config {
 	return server.Config{
-		Data: h.data, URL: "http://" + h.address, Pack: pack.Timpora(),
+		Data: h.data, URL: "http://" + h.address, Pack: pack.Timpora(), Now: h.now,
 		Limits: server.Limits{PerDevice: -1, PerAddress: -1, EnrolPerAddress: -1},
 	}
 }
+
+func (h *headquarters) now() time.Time { return time.Now().Add(h.ahead) }
 
 // open opens the folder in this process for as long as fn runs.
 func (h *headquarters) open(fn func(*server.Server)) {
@@ -265,4 +268,13 @@ func (h *headquarters) problems() (all []string) {
 		}
 	})
 	return all
+}
+
+func mustID(t *testing.T, r *sambang.Replica) sambang.ID {
+	t.Helper()
+	id, err := r.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

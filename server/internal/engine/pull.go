@@ -178,6 +178,9 @@ func (f *frame) name(told map[uint64]bool) error {
 	}
 	authors, err := f.reader.Authors(ids)
 	for _, a := range authors {
+		if a.Damaged {
+			continue // the device keeps the names that it has
+		}
 		f.authors = append(f.authors, &wire.Author{Replica: uint64(a.Replica), Officer: a.Officer, Agency: a.Agency})
 	}
 	return err

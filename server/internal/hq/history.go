@@ -32,6 +32,9 @@ type Write struct {
 	Officer string `json:"officer,omitempty"`
 	Agency  string `json:"agency,omitempty"`
 	Server  bool   `json:"server,omitempty"`
+	// AuthorDamaged says that a device has claimed the replica, and what is
+	// stored of it can't be read.
+	AuthorDamaged bool `json:"author_damaged,omitempty"`
 	// Via is the device that brought it.
 	Via string `json:"via,omitempty"`
 	// Scope and Seq are its place in the journal; Seq is 0 for a write that was
@@ -198,6 +201,8 @@ func (h *history) authors() error {
 		for i := range ws {
 			w := &ws[i]
 			switch a := replicas[w.dot.Replica]; {
+			case a.Damaged:
+				w.AuthorDamaged = true
 			case a.Device != "":
 				w.Device, w.Officer, w.Agency = a.Device, a.Officer, a.Agency
 			case w.Via == "":

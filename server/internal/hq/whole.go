@@ -181,11 +181,11 @@ func suspect(r syncproto.Record) bool {
 func (e Entry) contested() bool { return e.Conflicts > 0 }
 
 // newest returns the part with the greatest key among those that the filter
-// selects; false if there is none.
+// selects; false if there is none. A damaged part has an entry of its own.
 func (w *whole) newest(f Filter) (store.Row, bool) {
 	best := -1
 	for i, row := range w.rows {
-		if f.selects(row) && (best < 0 || keyOf(w.rows[best]).less(keyOf(row))) {
+		if !row.Damaged && f.selects(row) && (best < 0 || keyOf(w.rows[best]).less(keyOf(row))) {
 			best = i
 		}
 	}

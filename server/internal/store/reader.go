@@ -26,7 +26,8 @@ type FeedReader interface {
 	// damaged row only if its id has no sound live one.
 	Live(ids []syncproto.RecordID) ([]Row, error)
 	// Authors returns who wrote under those of the replica ids that devices
-	// have claimed, in any order.
+	// have claimed, in any order. Names that are damaged keep no value from
+	// being read: such an author has no names, and says so.
 	Authors(ids []syncproto.ReplicaID) ([]Author, error)
 }
 
@@ -36,6 +37,8 @@ type Author struct {
 	Device  string
 	Officer string
 	Agency  string
+	// Damaged says that there is an author, whose names can't be read.
+	Damaged bool
 }
 
 // Head is a scope and the sequence of its last change.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -136,11 +137,10 @@ func (s *session) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
 		replica syncproto.ReplicaID
 		device  string
 	}
-	// Who wrote is a name beside a value. Where it is damaged it is left out,
-	// and keeps no value from being read.
 	owners, err := collect(s, func(c *cursor) owner {
 		if !c.sound(replicasTable) {
-			return owner{}
+			id := loose[[]byte](c, 1)
+			return owner{replica: syncproto.ReplicaID(binary.BigEndian.Uint64(append(make([]byte, 8), id...)[len(id):]))}
 		}
 		return owner{syncproto.ReplicaID(c.big(1)), strings.TrimPrefix(c.text(0), store.DeviceScope(""))}
 	}, `SELECT `+replicasTable.list+` FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?))`, list)
@@ -148,20 +148,22 @@ func (s *session) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
 		return nil, err
 	}
 	var out []store.Author
-	devices := map[string]store.Device{}
 	for _, o := range owners {
-		d, ok := devices[o.device]
-		if !ok {
-			err := s.attempt(func() (err error) {
-				d, err = s.Device(o.device)
-				return err
-			})
-			if err != nil && !isNotFound(err) && !errors.Is(err, store.ErrDamaged) {
-				return nil, err
+		var d store.Device
+		err := s.attempt(func() (err error) {
+			if o.device == "" {
+				return store.ErrDamaged
 			}
-			devices[o.device] = d
-		}
-		if d.ID != "" {
+			d, err = s.Device(o.device)
+			return err
+		})
+		switch {
+		case errors.Is(err, store.ErrDamaged):
+			out = append(out, store.Author{Replica: o.replica, Damaged: true})
+		case isNotFound(err):
+		case err != nil:
+			return nil, err
+		default:
 			out = append(out, store.Author{Replica: o.replica, Device: d.ID, Officer: d.Officer, Agency: d.Agency})
 		}
 	}
