@@ -16,6 +16,9 @@ type event struct {
 	dots   []syncproto.Dot
 	kills  []*event // what was shown at the path when it was written
 	killed []*event // the reverse
+	// at is the state in which a write of the server was first seen: nobody
+	// watched when it was made.
+	at *syncproto.Record
 	// lost says why nobody has to have the write any more; "" if it is required.
 	lost string
 }
@@ -77,6 +80,21 @@ func (o *oracle) written(by string, id syncproto.RecordID, path string, s syncpr
 		}
 	}
 	return e, nil
+}
+
+// explain finds what replaced a write of the server that was seen late: later
+// writes of the server whose states cover it, and show nothing else that did.
+func (o *oracle) explain(e *event) {
+	for _, f := range o.records[e.uid.record] {
+		if f == e || f.at == nil || f.uid.path != e.uid.path || !slices.ContainsFunc(e.dots, f.at.Context().Covers) {
+			continue
+		}
+		have := map[*event]bool{}
+		closure(have, o.visible(*f.at))
+		if !have[e] {
+			f.kills, e.killed = append(f.kills, e), append(e.killed, f)
+		}
+	}
 }
 
 // visible returns the writes that a state shows, per path in order.

@@ -443,7 +443,11 @@ func (w *world) adopt(r syncproto.Record, path string, s syncproto.Sibling) erro
 			kills = append(kills, e)
 		}
 	}
-	_, err := w.oracle.written("server", r.ID(), path, s, kills)
+	e, err := w.oracle.written("server", r.ID(), path, s, kills)
+	if err == nil {
+		w.oracle.explain(e)
+		e.at = &r
+	}
 	return err
 }
 
