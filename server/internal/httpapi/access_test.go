@@ -427,15 +427,18 @@ func TestAccess(t *testing.T) {
 		}
 		return strings.Compare(a, b)
 	})
+	all := true // of the routes were asked, and not one picked by -run
 	for _, route := range order {
 		if !served[route] {
 			t.Errorf("%s is in the table and not served", route)
 			continue
 		}
+		asked := false
 		t.Run(strings.ReplaceAll(route, "/", "|"), func(t *testing.T) {
-			g.t = t
+			g.t, asked = t, true
 			cells.route(t, route)
 		})
+		all = all && asked
 	}
 	g.t = t
 	total := 0
@@ -443,7 +446,7 @@ func TestAccess(t *testing.T) {
 		total += n
 	}
 	t.Logf("%d cells of %d routes: %v; %d foreign objects compared with one that was never there, %d with the same reads", total, len(served), cells.counts, cells.foreign, cells.sameReads)
-	if total < 5000 || cells.foreign < 1000 || cells.sameReads != cells.foreign {
+	if all && (total < 5000 || cells.foreign < 1000 || cells.sameReads != cells.foreign) {
 		t.Error("the matrix is thinner than it was, or a foreign object costs other reads than none")
 	}
 }
