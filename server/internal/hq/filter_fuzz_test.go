@@ -28,7 +28,9 @@ func FuzzFilter(f *testing.F) {
 		_, inbox := hq.ParseInboxFilter(map[string]string{word: " "})
 		fixed += err.Error() + inbox.Error()
 	}
-	quotes := func(err error, s string) bool { return len(s) > 12 && strings.Contains(err.Error(), s) && !strings.Contains(fixed, s) }
+	quotes := func(err error, s string) bool {
+		return len(s) > 12 && strings.Contains(err.Error(), s) && !strings.Contains(fixed, s)
+	}
 	f.Fuzz(func(t *testing.T, query string) {
 		values, err := url.ParseQuery(query)
 		if err != nil || len(values) > 20 {
