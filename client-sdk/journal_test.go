@@ -21,7 +21,7 @@ func TestTheJournalIsOneWhereverItsRowsAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 
 	ids := []syncproto.ReplicaID{9, 3, 7} // not in the order of their keys
 	var want [3][]journalRow
@@ -53,7 +53,10 @@ func TestTheJournalIsOneWhereverItsRowsAre(t *testing.T) {
 	}
 	err = db.View(func(tx *cache.Tx) error {
 		waiting := 0
-		for range tx.Keys(bucketTail, cache.Range{}) {
+		for _, err := range tx.Keys(bucketTail, cache.Range{}) {
+			if err != nil {
+				return err
+			}
 			waiting++
 		}
 		t.Logf("%d rows in the tail", waiting)

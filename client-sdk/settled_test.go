@@ -59,7 +59,10 @@ func waits(t *testing.T, r *Replica, id ID, want bool) {
 	w.inEpoch(st.link.EpochOrdinal)
 	n := 0
 	if err := r.view(func(tx *cache.Tx) error {
-		for range waiting(tx, st, nil) {
+		for _, err := range waiting(tx, st, nil) {
+			if err != nil {
+				return err
+			}
 			n++
 		}
 		return nil
