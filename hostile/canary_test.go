@@ -400,7 +400,7 @@ func (l *life) attack() {
 	frame := func(text string) string {
 		return `{"open":{"version":1,"nonce":"` + base64.StdEncoding.EncodeToString(make([]byte, 16)) + `","app":"x"` + text + "}}"
 	}
-	h := x.header()
+	var h http.Header
 	for _, text := range []string{frame(`,"` + l.word() + `":1`), frame(`,"epoch":"` + l.word() + `"`), frame(`,"cursors":[{"scope":"` + l.word() + `"}]`), l.word(), `{"open":"` + l.word() + `"}`, frame("") + "\n" + `{"batch":{"items":"` + l.word() + `"}}`} {
 		h = x.header()
 		h.Set("Content-Type", wire.ContentTypeJSON)
