@@ -25,6 +25,8 @@ type diskPlan struct {
 	crashIn int  // at which of the coming steps the process ends; 0 for none
 	after   bool // then the step itself is still made
 	full    bool
+	roomy   bool   // it can't fill up now: the checker's own requests go through
+	fullIn  int    // before which of the coming steps the disk fills up; 0 for none
 	crashed func() // hears of the crash
 }
 
@@ -36,7 +38,11 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 	if d.dead {
 		return errCrashed
 	}
-	if p.full && (op == "commit" || op == "mark") {
+	if p.fullIn > 0 && !p.roomy {
+		p.fullIn--
+		p.full = p.fullIn == 0
+	}
+	if p.full && !p.roomy && (op == "commit" || op == "mark") {
 		return syscall.ENOSPC
 	}
 	if p.crashIn > 0 {
@@ -54,5 +60,13 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 	return do()
 }
 
+// withRoom runs something that a full disk must not stop.
+func (p *diskPlan) withRoom(fn func()) {
+	was := p.roomy
+	p.roomy = true
+	fn()
+	p.roomy = was
+}
+
 // mend ends every fault that is planned.
-func (p *diskPlan) mend() { p.crashIn, p.full = 0, false }
+func (p *diskPlan) mend() { p.crashIn, p.fullIn, p.full = 0, 0, false }

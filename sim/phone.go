@@ -88,7 +88,7 @@ func (p *phone) setUp() {
 // open starts the process, as often as it takes: it may end while it starts. A
 // full disk is made room on.
 func (p *phone) open() error {
-	p.disk.full = false
+	p.disk.full, p.disk.fullIn = false, 0
 	for {
 		p.crashed = false
 		err := p.start()
@@ -404,11 +404,10 @@ func (p *phone) enrol(grants syncproto.Grants) error {
 	if err != nil {
 		return err
 	}
-	full := w.disk.full
-	w.disk.full, p.disk.full = false, false
-	defer func() { w.disk.full = full }()
 	for { // as often as the answer is lost: the same code is good for the same phone
-		err := p.r.Enrol(w.ctx, code, p.name)
+		var err error
+		p.disk.full = false
+		w.disk.withRoom(func() { p.disk.withRoom(func() { err = p.r.Enrol(w.ctx, code, p.name) }) })
 		w.trace.log("%s enrols: %s", p.name, brief(err))
 		w.stats["enrolments"]++
 		switch {

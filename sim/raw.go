@@ -91,13 +91,12 @@ func (x *raw) exchange(open *wire.Open, batches ...*wire.Batch) (*exchange, erro
 			return nil, err
 		}
 	}
-	full := x.w.disk.full
-	x.w.disk.full = false
-	res := x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
-	for res.died && !x.w.failed() {
-		res = x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
-	}
-	x.w.disk.full = full
+	res := response{died: true}
+	x.w.disk.withRoom(func() {
+		for res.died && !x.w.failed() {
+			res = x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
+		}
+	})
 	ex := &exchange{open: open, batches: batches}
 	if res.status != http.StatusOK {
 		var problem struct{ Code syncproto.Code }

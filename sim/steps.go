@@ -46,9 +46,9 @@ func steps() []step {
 		{"server backup", 14, true, (*world).backupServer},
 		{"server rolled back", 6, true, func(w *world) { w.rollBackServer(w.rng.IntN(2) == 0) }},
 		{"phone crashes", 25, true, (*world).crashPhone},
-		{"phone's disk is full", 8, true, (*world).fillPhone},
+		{"phone's disk is full", 8, true, func(w *world) { w.withPhone(func(p *phone) { w.fill(p.name, &p.disk, 6) }) }},
 		{"server crashes", 20, true, func(w *world) { w.plan(&w.disk, 4) }},
-		{"server's disk is full", 6, true, (*world).fillServer},
+		{"server's disk is full", 6, true, func(w *world) { w.fill("server", &w.disk, 4) }},
 		{"server's clock jumps", 5, true, (*world).jumpServer},
 		{"revocation", 5, true, (*world).revoke},
 		{"audit", 12, false, (*world).audit},
@@ -351,19 +351,16 @@ func (w *world) plan(d *diskPlan, within int) {
 
 func (w *world) crashPhone() { w.withPhone(func(p *phone) { w.plan(&p.disk, 8) }) }
 
-// fillPhone fills the disk of a phone, or makes room again.
-func (w *world) fillPhone() {
-	w.withPhone(func(p *phone) {
-		p.disk.full = !p.disk.full
-		w.trace.log("%s disk full: %t", p.name, p.disk.full)
-		w.stats["phone disk full or not"]++
-	})
-}
-
-func (w *world) fillServer() {
-	w.disk.full = !w.disk.full
-	w.trace.log("server disk full: %t", w.disk.full)
-	w.stats["server disk full or not"]++
+// fill lets a disk run full at one of its next steps, or makes room again.
+func (w *world) fill(whose string, d *diskPlan, within int) {
+	if d.full {
+		d.full = false
+		w.trace.log("%s has room again", whose)
+		return
+	}
+	d.fullIn = 1 + w.rng.IntN(within)
+	w.trace.log("%s runs out of space in %d steps", whose, d.fullIn)
+	w.stats["disks full"]++
 }
 
 // jumpServer sets the server's clock wrong, by minutes or days, or right again.

@@ -259,18 +259,17 @@ func (w *world) serverNow() int64 { return w.now + w.off }
 // hq runs an operation of headquarters. It has room on the disk, and repeats
 // what a crash of the server cut; done tells by the error whether the first try
 // had its effect.
-func (w *world) hq(op func() error, done ...syncproto.Code) error {
-	full := w.disk.full
-	w.disk.full = false
-	defer func() { w.disk.full = full }()
+func (w *world) hq(op func() error, done ...syncproto.Code) (err error) {
 	clear(w.devices)
-	err := op()
-	for w.crashed && !w.failed() {
-		w.restartServer()
-		if err = op(); slices.Contains(done, syncproto.CodeOf(err)) {
-			err = nil
+	w.disk.withRoom(func() {
+		err = op()
+		for w.crashed && !w.failed() {
+			w.restartServer()
+			if err = op(); slices.Contains(done, syncproto.CodeOf(err)) {
+				err = nil
+			}
 		}
-	}
+	})
 	return err
 }
 
