@@ -22,3 +22,7 @@ func TestAblatedSyncOfAFolderIsNoticed(t *testing.T) {
 func TestAblatedSyncOfTheServersLogIsNoticed(t *testing.T) {
 	ablatetest.Caught(t, ablate.R02WALNormal, "^TestNoCrashOfAServerLosesWhatItSignedFor$", "-crash.images=200")
 }
+
+func TestAblatedFenceIsNoticed(t *testing.T) {
+	ablatetest.Caught(t, ablate.R04CommitFence, "^TestAFailingDiskUnderAPhone$", "-crash.phonefaults=3")
+}

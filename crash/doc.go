@@ -15,9 +15,12 @@
 // A second suite lets each operation fail once, with each error, and then
 // takes the power away.
 //
-//	go test ./crash                              some 1,500 images
-//	go test ./crash -crash.images=10000          what CI runs
-//	go test ./crash -crash.images=250000 -timeout=12h
+//	go test ./crash        some 1,500 images, and a part of the failures
+//	go test ./crash -timeout=30m -crash.images=10000 -crash.phonefaults=1 -crash.serverfaults=16
+//	go test ./crash -timeout=12h -crash.images=250000 -crash.phonefaults=1 -crash.serverfaults=1
+//
+// Each says which seeds it ran, and how many distinct images. -crash.seed
+// begins with another.
 //
 // The controls, with the build tag "ablate", remove one rule of durability
 // each; the same tests must then fail.

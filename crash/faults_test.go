@@ -18,11 +18,11 @@ import (
 // program goes on as an app or a server does; then the power goes.
 
 func TestAFailingDiskUnderAPhone(t *testing.T) {
-	tryFaults(t, "phone", 8, verifyPhone)
+	tryFaults(t, job{Workload: "phone", Seed: *first, Steps: 8}, *phoneFaults, verifyPhone)
 }
 
 func TestAFailingDiskUnderAServer(t *testing.T) {
-	tryFaults(t, "server", 8, newServerVerifier().verify)
+	tryFaults(t, job{Workload: "server", Seed: *first, Steps: 8}, *serverFaults, newServerVerifier().verify)
 }
 
 // failures are the ways in which an operation fails.
@@ -37,13 +37,15 @@ func failures(kind disk.Kind) []recorder.Fault {
 // afterFault is how many images of a run with a failure are tried, about.
 const afterFault = 12
 
-func tryFaults(t *testing.T, workload string, steps int, verify verifier) {
+// tryFaults lets every n-th operation fail, in each way. Which ones these are
+// depends on the seed, so that n runs of different seeds have them all.
+func tryFaults(t *testing.T, j job, every int, verify verifier) {
 	began := time.Now()
-	j := job{Workload: workload, Seed: *first, Steps: steps}
 	r := newTrial(t, verify)
-	runs, missed := 0, 0
+	failed, runs, missed := 0, 0, 0
 	kinds := operations(record(t, j, recorder.Fault{}).log)
-	for at := 1 + int(*first)%*faults; at <= len(kinds); at += *faults {
+	for at := 1 + int(j.Seed)%every; at <= len(kinds); at += every {
+		failed++
 		for _, f := range failures(kinds[at-1]) {
 			if r.failed() {
 				break
@@ -60,7 +62,7 @@ func tryFaults(t *testing.T, workload string, steps int, verify verifier) {
 	}
 	r.end()
 	t.Logf("%s: %d of %d operations failed, %d runs, %d without the failure, %d distinct images, tried %d times, seed %d, %d bad, %.1f s",
-		workload, len(kinds) / *faults, len(kinds), runs, missed, len(r.distinct), len(r.judged), *first, r.bad, time.Since(began).Seconds())
+		j.Workload, failed, len(kinds), runs, missed, len(r.distinct), len(r.judged), j.Seed, r.bad, time.Since(began).Seconds())
 	if missed*10 > runs {
 		t.Errorf("%d of %d runs did not meet their failure", missed, runs)
 	}
