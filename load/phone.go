@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,12 +119,21 @@ func (p *phone) reconnect(ctx context.Context, after time.Duration, totals *devi
 			done()
 		case err == nil || errors.Is(err, syncproto.CodeRateLimited):
 		default:
-			totals.errors.add(err.Error())
+			totals.errors.add(inShort(err))
 		}
 	}))
 	if err != nil && !errors.Is(err, context.Canceled) {
-		totals.errors.add(err.Error())
+		totals.errors.add(inShort(err))
 	}
+}
+
+// inShort is an error without what differs from device to device.
+func inShort(err error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return string(syncproto.CodeOf(err)) + ": " + text
 }
 
 // watched is a transport that times a device's pushes, and sees to it that the device is as patient as the

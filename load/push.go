@@ -88,6 +88,7 @@ type pushResult struct {
 	before, after      float64 // goroutines
 	calm               bool
 	records            float64 // that the server holds
+	requests           string  // to /v1/sync by status
 	problems           string
 	loadBefore, during string
 }
@@ -136,6 +137,9 @@ func push(ctx context.Context, o pushOptions, seed uint64, progress io.Writer) (
 		}
 	}
 	if r.records, err = s.gauge(ctx, `sambang_store_rows{what="records"}`); err != nil {
+		return r, err
+	}
+	if r.requests, err = s.labels(ctx, `sambang_http_requests_total{method="POST",route="/v1/sync",status=`); err != nil {
 		return r, err
 	}
 	r.problems, err = s.order("check")
@@ -243,6 +247,7 @@ func (r *pushResult) lines() []line {
 	add("records at the server", fmt.Sprintf("%.0f of %d", r.records, want), "all", int(r.records) == want, false)
 	add("answers 429: devices, readers", fmt.Sprintf("%d, %d", f.limited.Load(), h.limited.Load()), "", true, false)
 	add("came before Retry-After was over", fmt.Sprint(f.impatient.Load()), "0", f.impatient.Load() == 0, false)
+	add("requests by the server's own count", r.requests, "", true, false)
 	add("other errors of devices", counted(&f.errors), "0", f.errors.total() == 0, false)
 	add("other errors of readers", counted(&h.errors), "0", h.errors.total() == 0, false)
 	add("RSS of the server, peak", fmt.Sprintf("%d MiB", r.rss>>20), fmt.Sprintf("<= %d MiB", pushMemory>>20), r.rss <= pushMemory, false)

@@ -95,25 +95,45 @@ func (s *site) order(words ...string) (string, error) {
 
 // gauge reads one sample of /metrics, by its name with labels.
 func (s *site) gauge(ctx context.Context, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/metrics", nil)
+	text, err := s.readMetrics(ctx)
 	if err != nil {
 		return 0, err
 	}
-	resp, err := s.metrics.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("no %s in /metrics (HTTP %d)", name, resp.StatusCode)
+	return 0, fmt.Errorf("no %s in /metrics", name)
+}
+
+// labels lists the samples whose names begin with a prefix, by what comes after it.
+func (s *site) labels(ctx context.Context, prefix string) (string, error) {
+	text, err := s.readMetrics(ctx)
+	var parts []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if rest, ok := strings.CutPrefix(line, prefix); ok {
+			parts = append(parts, strings.NewReplacer(`"`, "", "}", ":").Replace(rest))
+		}
+	}
+	return strings.Join(parts, ", "), err
+}
+
+func (s *site) readMetrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := s.metrics.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("/metrics: HTTP %d", resp.StatusCode)
+	}
+	return string(text), err
 }
 
 const goroutines = "go_goroutines"
