@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -113,7 +114,12 @@ func (r relocation) relocate(cur *current, rec syncproto.Record, from, to syncpr
 		return err
 	}
 	seq := head + 1
+	// Its stamps are all new: sequences of the one scope say nothing to who has
+	// a cursor of the other (C5).
 	next := &current{row: row, record: rec, entered: seq}
+	if ablate.Off(ablate.A08Cursor) {
+		next.stamps = cur.stamps
+	}
 	next.row.Scope, next.row.ID, next.row.Seq, next.row.Entered, next.row.UpdatedAt = to, rec.ID(), seq, seq, r.now
 	if next.row.CreatedAt == 0 {
 		next.row.CreatedAt, next.row.Agency, next.row.Officer = r.now, r.agency, r.officer
