@@ -39,7 +39,7 @@ func work(dir, name string, seed uint64) error {
 		if by, n, err := versionOf(rec.ID, rec.Fields); err != nil {
 			return err
 		} else if by == name {
-			p.mine[rec.ID] = n
+			p.mine[rec.ID], p.order = n, append(p.order, rec.ID)
 		}
 	}
 	go func() {

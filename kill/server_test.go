@@ -23,6 +23,7 @@ type phone struct {
 
 	mu    sync.Mutex
 	mine  map[sambang.ID]int // the version that was saved last
+	order []sambang.ID       // of their making
 	held  map[sambang.ID]int // the version that a receipt covers
 	fresh map[sambang.ID]int // of them, those that came since somebody looked
 	syncs int
@@ -80,13 +81,8 @@ func (p *phone) fail(err error) {
 // write makes a record, or the next version of one.
 func (p *phone) write() (id sambang.ID, err error) {
 	n := 1
-	if known := len(p.mine); known > 0 && p.rng.IntN(3) > 0 {
-		skip := p.rng.IntN(known)
-		for id = range p.mine {
-			if skip--; skip < 0 {
-				break
-			}
-		}
+	if known := len(p.order); known > 0 && p.rng.IntN(3) > 0 {
+		id = p.order[p.rng.IntN(known)]
 		n = p.mine[id] + 1
 	} else if id, err = p.r.NewID(); err != nil {
 		return id, err
@@ -95,8 +91,10 @@ func (p *phone) write() (id sambang.ID, err error) {
 		return id, err
 	}
 	p.mu.Lock()
-	p.mine[id] = n
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if p.mine[id] = n; n == 1 {
+		p.order = append(p.order, id)
+	}
 	return id, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,9 +34,13 @@ type headquarters struct {
 	log     *tail
 	epochs  *epochs
 	ahead   time.Duration // of the clock, when it is opened in this process
+	// still stops the clock, and rand gives all keys and ids, for what must come
+	// out the same each time.
+	still bool
+	rand  io.Reader
 }
 
-func newHeadquarters(t *testing.T) *headquarters {
+func newHeadquarters(t *testing.T, change ...func(*headquarters)) *headquarters {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,6 +49,9 @@ func newHeadquarters(t *testing.T) *headquarters {
 	h := &headquarters{T: t, data: filepath.Join(t.TempDir(), "server"), address: l.Addr().String(), log: &tail{}, epochs: newEpochs()}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(h)
 	}
 	h.open(func(s *server.Server) {
 		if err := s.PutOfficer(t.Context(), server.Officer{ID: "budi", Name: "Budi Rekaan", Agency: "imigrasi", Role: "officer"}); err != nil {
@@ -60,12 +68,29 @@ func newHeadquarters(t *testing.T) *headquarters {
 
 func (h *headquarters) config() server.Config {
 	return server.Config{
-		Data: h.data, URL: "http://" + h.address, Pack: pack.Timpora(), Now: h.now,
+		Data: h.data, URL: "http://" + h.address, Pack: pack.Timpora(), Now: h.now, Rand: h.rand,
 		Limits: server.Limits{PerDevice: -1, PerAddress: -1, EnrolPerAddress: -1},
 	}
 }
 
-func (h *headquarters) now() time.Time { return time.Now().Add(h.ahead) }
+func (h *headquarters) now() time.Time {
+	if h.still {
+		return time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC).Add(h.ahead)
+	}
+	return time.Now().Add(h.ahead)
+}
+
+// freeze makes what the headquarters and its phones write follow from a seed.
+func (h *headquarters) freeze(seed uint64) {
+	h.still, h.rand = true, rand.NewChaCha8([32]byte{1: byte(seed), 2: byte(seed >> 8)}) //nolint:gosec // the seed's low bytes
+}
+
+// options of a phone whose link is the handler itself.
+func (h *headquarters) options(s *server.Server) sambang.Options {
+	o := phoneOptions()
+	o.Transport, o.Clock, o.Rand = direct{s.Handler()}, h.now, h.rand
+	return o
+}
 
 // open opens the folder in this process for as long as fn runs.
 func (h *headquarters) open(fn func(*server.Server)) {
@@ -121,9 +146,7 @@ func (h *headquarters) enrol(s *server.Server, dir string) *sambang.Replica {
 	if err != nil {
 		h.Fatal(err)
 	}
-	o := phoneOptions()
-	o.Transport = direct{s.Handler()}
-	r, err := sambang.Open(dir, o)
+	r, err := sambang.Open(dir, h.options(s))
 	if err != nil {
 		h.Fatal(err)
 	}

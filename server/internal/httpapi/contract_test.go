@@ -61,6 +61,7 @@ var unseen = []string{
 	"no LogLine.heartbeat",     // follows; TestAFollowerIsEndedByAShutdown
 	"no Record.damaged_writes", // so does it
 	"no Record.history_cut",    // needs 10,000 writes
+	"no Write.author_damaged",  // needs a store that is damaged
 }
 
 // mutation is a document with one change.
