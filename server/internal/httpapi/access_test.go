@@ -179,7 +179,7 @@ type gateway struct {
 
 func newGateway(t *testing.T) *gateway {
 	g := &gateway{World: hqtest.New(t, nil), t: t, tokens: map[string]string{}, phones: map[string]*authtest.Device{}}
-	g.store = &counted{Store: g.World.Store}
+	g.store = &counted{Store: g.Store}
 	var err error
 	if g.identity, err = auth.OpenIdentity(t.TempDir(), rand.Reader); err != nil {
 		t.Fatal(err)
@@ -265,7 +265,7 @@ func (g *gateway) message(s state) string {
 	g.outside.MustSync()
 	g.outside.Damage = nil
 	var key syncproto.Digest
-	g.must(g.World.Store.View(g.t.Context(), func(r store.Reader) error {
+	g.must(g.Store.View(g.t.Context(), func(r store.Reader) error {
 		all, err := r.Inbox("", nil, 1000)
 		for _, m := range all {
 			if m.ID == id {
@@ -315,12 +315,12 @@ func (g *gateway) enrol(caller string, grants syncproto.Grants) *authtest.Device
 	officer := fmt.Sprintf("petugas-%d", g.n)
 	registry := func(do func(store.Tx) error) {
 		g.t.Helper()
-		g.must(g.World.Store.Update(g.t.Context(), store.Step{Scopes: []string{store.RegistryScope}, Do: func(tx store.Tx) ([]store.Step, error) { return nil, do(tx) }}))
+		g.must(g.Store.Update(g.t.Context(), store.Step{Scopes: []string{store.RegistryScope}, Do: func(tx store.Tx) ([]store.Step, error) { return nil, do(tx) }}))
 	}
 	registry(func(tx store.Tx) error {
 		return tx.PutOfficer(store.Officer{ID: officer, Name: "Petugas", Agency: "imigrasi", Role: "officer"})
 	})
-	p, err := auth.CreateCode(g.t.Context(), g.World.Store, rand.Reader, auth.NewCode{URL: "http://127.0.0.1:1", Officer: officer, Grants: grants}, g.Now().UnixMilli())
+	p, err := auth.CreateCode(g.t.Context(), g.Store, rand.Reader, auth.NewCode{URL: "http://127.0.0.1:1", Officer: officer, Grants: grants}, g.Now().UnixMilli())
 	g.must(err)
 	d := authtest.NewDevice("EdDSA")
 	body, err := json.Marshal(d.EnrolBody(p.String(), "HP"))
