@@ -33,6 +33,7 @@ const (
 	noteBegin  = "begin"  // a step begins; Text is its name
 	noteAck    = "ack"    // the product said that the step is done
 	noteShown  = "shown"  // the phone shows these States, after an error: so they are on the disk, and no others
+	noteCopy   = "copy"   // Text is a copy of the server's store, as it was after the phone's last request
 	noteServed = "served" // the server serves these States, after an error: they are on the disk; its devices send the others again
 	noteFail   = "fail"   // the product returned an error, Text
 )
@@ -87,6 +88,7 @@ type promise struct {
 	done  map[string]note // the last acknowledged step of each name
 	high  map[syncproto.ReplicaID]uint64
 	past  map[string]promise // as it was when the step of that name began
+	copy  string             // of the server's store, after the phone's last request
 	now   int64
 	seed  uint64
 }
@@ -143,6 +145,8 @@ func (p *promise) add(n note) {
 		for r, high := range n.High {
 			p.high[r] = max(p.high[r], high)
 		}
+	case noteCopy:
+		p.copy = n.Text
 	case noteServed:
 		for id, s := range n.States {
 			p.from(id, s)

@@ -63,6 +63,28 @@ func (h handler) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
+// copier copies the server's store after each request of the phone, before the
+// phone gets the answer: if the power goes then, this is the server that it
+// meets again.
+type copier struct {
+	w   *fieldwork
+	way http.RoundTripper
+}
+
+func (c copier) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := c.way.RoundTrip(req)
+	if err != nil || c.w.job.Faulty || req.URL.Path != "/v1/sync" {
+		return res, err
+	}
+	c.w.copies++
+	to := filepath.Join(c.w.job.Scratch, fmt.Sprintf("copy%d.db", c.w.copies))
+	if err := c.w.srv.Backup(req.Context(), to); err != nil {
+		return nil, err
+	}
+	c.w.say.say(note{Kind: noteCopy, Text: to})
+	return res, nil
+}
+
 // offline is a network that is not there.
 type offline struct{}
 
@@ -82,6 +104,7 @@ type fieldwork struct {
 	mine   []sambang.ID
 	fresh  map[string]string // states of the mate's records that the server has and p does not
 	theirs []sambang.ID
+	copies int
 	last   error
 }
 
@@ -112,10 +135,15 @@ func (w *fieldwork) prepare() (err error) {
 	if err := w.srv.PutOfficer(context.Background(), server.Officer{ID: "o1", Name: "O", Agency: "A"}); err != nil {
 		return err
 	}
+	audit, err := enrolAuditor(w.srv, w.job.Seed)
+	if err != nil {
+		return err
+	}
+	w.say.say(note{Kind: noteAck, Step: w.say.begin("auditor", nil), Text: audit.id})
 	way := handler{func() *server.Server { return w.srv }}
 	w.p = &phone{
 		dir: filepath.Join(w.job.Mount, "app", "phone"), mark: filepath.Join(w.job.Mount, "nobackup", "mark"),
-		transport: way, rand: newSource(w.job.Seed, "phone"), clock: clock,
+		transport: copier{w, way}, rand: newSource(w.job.Seed, "phone"), clock: clock,
 	}
 	w.mate = &phone{dir: filepath.Join(w.job.Scratch, "mate"), transport: way, rand: newSource(w.job.Seed, "mate"), clock: clock}
 	if err := w.mate.open(); err != nil {
@@ -339,30 +367,93 @@ func (w *fieldwork) reopen() {
 func verifyPhone(folder string, _ *disk.Image, said promise, number int) error {
 	p := phone{
 		dir: filepath.Join(folder, "app", "phone"), mark: filepath.Join(folder, "nobackup", "mark"), transport: offline{},
-		rand: newSource(uint64(number), "verify"), clock: clockFrom(epoch + 1<<40),
+		rand: newSource(uint64(number), "verify"), clock: clockFrom(epoch + 1_000_000_000),
 	}
-	if err := p.open(); err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	defer p.r.Close()
-	if _, ok := said.done["enrol"]; ok && !p.r.Status().Enrolled {
-		return errors.New("the enrolment is lost")
-	}
-	has := map[string]string{}
-	for rec, err := range p.r.List(sambang.Filter{Deleted: true}) {
-		if err != nil {
-			return fmt.Errorf("list: %w", err)
-		}
-		s, err := phoneState(p.r, rec.ID)
+	if number%dear == 0 && said.copy != "" {
+		srv, err := serverOf(folder, said, p.clock)
 		if err != nil {
 			return err
 		}
-		has[rec.ID.String()] = s
+		defer srv.Close()
+		p.transport = handler{func() *server.Server { return srv }}
+		if err := verifyPhoneOpen(&p, said); err != nil {
+			return err
+		}
+		defer p.r.Close()
+		return syncAgain(&p, srv, said)
+	}
+	if err := verifyPhoneOpen(&p, said); err != nil {
+		return err
+	}
+	return p.r.Close()
+}
+
+// serverOf opens the server as the phone left it.
+func serverOf(folder string, said promise, clock func() time.Time) (*server.Server, error) {
+	to := filepath.Join(folder, "server")
+	if err := restore(said.copy, filepath.Join(filepath.Dir(said.copy), "server"), to); err != nil {
+		return nil, err
+	}
+	return server.New(serverConfig(to, said.seed+1<<32, clock))
+}
+
+// syncAgain lets the phone go on with its server: then both have the same.
+func syncAgain(p *phone, srv *server.Server, said promise) error {
+	if _, err := p.r.Sync(context.Background()); err != nil {
+		return fmt.Errorf("sync after the crash: %w", err)
+	}
+	has, err := phoneStates(p.r)
+	if err != nil {
+		return err
+	}
+	audit := &auditor{key: auditorKey(said.seed), id: said.done["auditor"].Text}
+	server, err := audit.pull(srv, p.clock().UnixMilli())
+	if err != nil {
+		return err
+	}
+	if !maps.Equal(has, server) {
+		return fmt.Errorf("after a sync the phone has %v and the server %v", has, server)
+	}
+	if c := p.r.Counts(); c.Waiting+c.Quarantined > 0 {
+		return fmt.Errorf("after a sync %+v", c)
+	}
+	return nil
+}
+
+// verifyPhoneOpen opens the phone, and leaves it open if all is well.
+func verifyPhoneOpen(p *phone, said promise) (err error) {
+	if err := p.open(); err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = p.r.Close()
+		}
+	}()
+	if _, ok := said.done["enrol"]; ok && !p.r.Status().Enrolled {
+		return errors.New("the enrolment is lost")
+	}
+	has, err := phoneStates(p.r)
+	if err != nil {
+		return err
 	}
 	if err := said.judge(has); err != nil {
 		return err
 	}
 	return writeAgain(p.r, said)
+}
+
+func phoneStates(r *sambang.Replica) (map[string]string, error) {
+	has := map[string]string{}
+	for rec, err := range r.List(sambang.Filter{Deleted: true}) {
+		if err != nil {
+			return nil, fmt.Errorf("list: %w", err)
+		}
+		if has[rec.ID.String()], err = phoneState(r, rec.ID); err != nil {
+			return nil, err
+		}
+	}
+	return has, nil
 }
 
 // writeAgain makes a record, and looks at the dots that it gets.
