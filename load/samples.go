@@ -58,14 +58,12 @@ func (t *tally) get(name string) int {
 	return t.n[name]
 }
 
-// total counts all, but those that are named.
-func (t *tally) total(but ...string) (n int) {
+// total counts all.
+func (t *tally) total() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name, c := range t.n {
-		if !slices.Contains(but, name) {
-			n += c
-		}
+	for _, c := range t.n {
+		n += c
 	}
 	return n
 }

@@ -57,12 +57,11 @@ func (g *gates) arrive(body io.Reader) (*arrived, error) {
 			a.free()
 			return nil, syncproto.Errorf(syncproto.CodeTooLarge, "body of more than %d bytes", syncproto.MaxBodyBytes)
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return a, nil
-		case err != nil:
-			a.err = err
-			return a, nil
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				a.err = err
+			}
+			return a, nil //nolint:nilerr // what came before the error is worked on, and the error after it
 		}
 	}
 }
