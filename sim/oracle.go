@@ -82,16 +82,26 @@ func (o *oracle) written(by string, id syncproto.RecordID, path string, s syncpr
 	return e, nil
 }
 
-// explain finds what replaced a write of the server that was seen late: later
-// writes of the server whose states cover it, and show nothing else that did.
+// hides reports whether the state covers the write under one of its dots and
+// does not show that one.
+func hides(r syncproto.Record, e *event) bool {
+	f, _ := r.Field(e.uid.path)
+	return slices.ContainsFunc(e.dots, func(d syncproto.Dot) bool {
+		return r.Context().Covers(d) && !slices.ContainsFunc(f.Siblings, func(s syncproto.Sibling) bool { return s.Dot == d })
+	})
+}
+
+// explain finds what replaced a write that was seen late, or late under a new
+// dot: writes of the server whose states cover it, and show nothing else that
+// did.
 func (o *oracle) explain(e *event) {
 	for _, f := range o.records[e.uid.record] {
-		if f == e || f.at == nil || f.uid.path != e.uid.path || !slices.ContainsFunc(e.dots, f.at.Context().Covers) {
+		if f == e || f.at == nil || f.uid.path != e.uid.path || !hides(*f.at, e) {
 			continue
 		}
 		have := map[*event]bool{}
 		closure(have, o.visible(*f.at))
-		if !have[e] {
+		if (!have[e] || len(e.dots) > 1) && !slices.Contains(f.kills, e) {
 			f.kills, e.killed = append(f.kills, e), append(e.killed, f)
 		}
 	}

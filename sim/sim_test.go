@@ -57,6 +57,7 @@ var found = []struct {
 	{5, 200, "the same, on several phones"},
 	{6, 200, "a grant that ended by time left its records on the phone"},
 	{8, 200, "(the checker's own) a move by the server, seen after the one that replaced it"},
+	{102037, 200, "(the checker's own) a move by the server over a write that a copy had made again"},
 	{1005, 150, "what a restored phone learned of its own retired id was never pushed again"},
 	{1028, 150, "a purge that comes back after a rollback, over new contents"},
 	{112, 150, "resolving a home took a companion out of its class"},

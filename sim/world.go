@@ -420,8 +420,11 @@ func (w *world) observe(r syncproto.Record, where string) {
 // write again (after a proven fork, or absorbed), or one of the server's own.
 func (w *world) adopt(r syncproto.Record, path string, s syncproto.Sibling) error {
 	if w.oracle.byUID[uidOf(r.ID(), path, s)] != nil {
-		_, err := w.oracle.written("repair", r.ID(), path, s, nil)
+		e, err := w.oracle.written("repair", r.ID(), path, s, nil)
 		w.stats["writes made again"]++
+		if err == nil {
+			w.oracle.explain(e)
+		}
 		return err
 	}
 	if w.hostile != nil && w.hostile.owns(s.Dot.Replica) {
@@ -432,13 +435,9 @@ func (w *world) adopt(r syncproto.Record, path string, s syncproto.Sibling) erro
 		return fmt.Errorf("V10: %s=%s under dot %s was written by nobody", path, s.Value.JSON(), s.Dot)
 	}
 	// The server moved a companion, or purged: it replaced what it had there.
-	shown := map[*event]bool{}
-	for _, e := range w.oracle.visible(r) {
-		shown[e] = true
-	}
 	var kills []*event
 	for _, e := range w.oracle.records[r.ID()] {
-		if e.uid.path == path && !shown[e] && slices.ContainsFunc(e.dots, r.Context().Covers) {
+		if e.uid.path == path && hides(r, e) {
 			kills = append(kills, e)
 		}
 	}
