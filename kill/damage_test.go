@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -617,6 +618,10 @@ func TestADamagedRecordReachesThePhonesOnceItIsRepaired(t *testing.T) {
 		return m != nil && m[1] == lost.String()
 	}) {
 		t.Error("check does not name the record")
+	}
+	said, err := exec.CommandContext(t.Context(), sambangd(t), "check", "-data", o.data).CombinedOutput()
+	if err == nil || !bytes.Contains(said, []byte(lost.String())) || bytes.Contains(said, []byte("enginapan")) {
+		t.Errorf("sambangd check: %v\n%s", err, said)
 	}
 	// The operator puts the bytes back.
 	now, err := os.ReadFile(path)
