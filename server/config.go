@@ -62,6 +62,12 @@ type Config struct {
 	Rand io.Reader
 }
 
+// GoMemory is the soft limit of the Go runtime's memory, in bytes, for commands
+// to set with debug.SetMemoryLimit unless their environment has GOMEMLIMIT. With
+// SQLite's caches, which the runtime doesn't count, a process then stays within
+// 256 MiB whatever it is sent.
+const GoMemory = 144 << 20
+
 // Limits bound what callers may use.
 type Limits = httpapi.Limits
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -33,6 +35,9 @@ func (a *app) serve(args []string) error {
 	trusted, err := prefixes(*proxies)
 	if err != nil {
 		return err
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // no GOMEMLIMIT
+		debug.SetMemoryLimit(server.GoMemory)
 	}
 	s, err := server.New(server.Config{
 		Data: a.data, Listen: *listen, URL: *url, CertFile: *cert, KeyFile: *key,

@@ -149,10 +149,10 @@ func (a *arrived) weigh(encoding string, format wire.Format, small bool) (int64,
 		sum, most = sum+int64(n), max(most, int64(n))
 	}
 	w := leastWeight + merging*min(sum, framesAtOnce*most)
-	switch code := syncproto.CodeOf(err); {
+	switch {
 	case errors.Is(err, errLarge):
 		return 0, errLarge
-	case code == syncproto.CodeTooMany, code == syncproto.CodeTooLarge, code == syncproto.CodeDecompressedSize:
+	case beyondLimit(err):
 		return 0, err
 	case errors.Is(err, io.EOF) && !plain.over && a.gate.try(int64(plain.kept.Len())):
 		a.paid += int64(plain.kept.Len())
@@ -160,6 +160,15 @@ func (a *arrived) weigh(encoding string, format wire.Format, small bool) (int64,
 		return w, nil
 	}
 	return w + wire.MaxWindow, nil
+}
+
+// beyondLimit reports whether a body is refused for its size.
+func beyondLimit(err error) bool {
+	switch syncproto.CodeOf(err) {
+	case syncproto.CodeTooMany, syncproto.CodeTooLarge, syncproto.CodeDecompressedSize:
+		return true
+	}
+	return false
 }
 
 // keeper keeps what is read through it, unless it is much.
@@ -225,6 +234,9 @@ func (a *API) enter(r *http.Request, device string, format wire.Format) (_ *admi
 	}
 	x.undo = append(x.undo, x.body.free)
 	weight, err := g.weigh(r.Context(), x.body, r.Header.Get("Content-Encoding"), format)
+	if beyondLimit(err) {
+		g.device.charge(device, a.now(), overLimitCost)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -197,3 +197,27 @@ func TestDevicesThatDoNotReadTakeNoPlaceFromOthers(t *testing.T) {
 	}
 	r.want(r.sync(slow, bytes.NewReader(wireBody(t, open))), syncproto.CodeRateLimited) // nothing of it was sent, so it can be told
 }
+
+func TestBodiesBeyondALimitCostTheirDeviceMoreThanOthers(t *testing.T) {
+	r := newRig(t, httpapi.Limits{PerDevice: 3}) // a burst of 30
+	bomber, honest := r.enrol(), r.enrol()
+	body := []*wire.RequestFrame{opening()}
+	for range syncproto.MaxBatches + 1 {
+		body = append(body, batch())
+	}
+	many, one := wireBody(t, frames(t, body...)), wireBody(t, frames(t, opening()))
+	refused := 0
+	for range 10 {
+		if r.sync(bomber, bytes.NewReader(many)).code == syncproto.CodeTooMany {
+			refused++
+		}
+	}
+	if refused < 1 || refused > 4 {
+		t.Errorf("%d of 10 bombs were looked at", refused)
+	}
+	for range 10 {
+		if a := r.sync(honest, bytes.NewReader(one)); a.status != http.StatusOK {
+			t.Fatalf("another device: %d %s", a.status, a.body)
+		}
+	}
+}

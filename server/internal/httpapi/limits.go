@@ -183,6 +183,20 @@ func (l *limiter) allow(key string, now time.Time) bool {
 	return e.Value.(*bucket).AllowN(now, 1) //nolint:forcetypeassert // as above
 }
 
+// charge takes n more from a key that was let in, even if it has less: then it
+// has to wait longer.
+func (l *limiter) charge(key string, now time.Time, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.byKey[key]; ok {
+		e.Value.(*bucket).ReserveN(now, min(n, l.burst)) //nolint:forcetypeassert // the list holds nothing else
+	}
+}
+
+// overLimitCost is how many requests a body beyond a limit counts for, beside
+// itself: it may have cost the work of many, and honest devices send none.
+const overLimitCost = 20
+
 // ipKey is the address, of IPv6 the /64: that is what one caller has.
 func ipKey(ip string) string {
 	a, err := netip.ParseAddr(ip)
