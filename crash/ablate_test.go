@@ -26,3 +26,9 @@ func TestAblatedSyncOfTheServersLogIsNoticed(t *testing.T) {
 func TestAblatedFenceIsNoticed(t *testing.T) {
 	ablatetest.Caught(t, ablate.R04CommitFence, "^TestAFailingDiskUnderAPhone$", "-crash.phonefaults=3")
 }
+
+// A cursor that moves before what it covers is stored loses records at a
+// crash: the phone that goes on with its server shows it.
+func TestAblatedCursorIsNoticed(t *testing.T) {
+	ablatetest.Caught(t, ablate.A17CursorLast, "^TestNoCrashOfAPhoneLosesWhatWasSaved$", "-crash.images=1500")
+}

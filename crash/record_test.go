@@ -42,6 +42,8 @@ func runChild(text string) error {
 		return phoneWorkload(j, say)
 	case "server":
 		return serverWorkload(j, say)
+	case "bulk":
+		return bulkWorkload(j, say)
 	}
 	return fmt.Errorf("no workload %q", j.Workload)
 }
