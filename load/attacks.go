@@ -70,8 +70,11 @@ func attacks() ([]attack, error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds := 0
 	body := func(name string, shots ...shot) attack {
-		return attack{name: name, run: func(ctx context.Context, t target, o *outcome) { fire(ctx, t, shots, o) }}
+		first := kinds // so that each kind begins with other devices
+		kinds++
+		return attack{name: name, run: func(ctx context.Context, t target, o *outcome) { fire(ctx, t, first*t.size.parallel, shots, o) }}
 	}
 	claimed := syncShot("", frames(opening()))
 	claimed.declared = 1<<63 - 1
@@ -97,22 +100,30 @@ func attacks() ([]attack, error) {
 // together is all of them at once.
 func together(all []attack) attack {
 	return attack{name: "all at once", cut: 20 * time.Second, run: func(ctx context.Context, t target, o *outcome) {
+		window, end := context.WithTimeout(ctx, t.size.window)
+		defer end()
 		var wg sync.WaitGroup
 		for _, a := range all {
-			wg.Go(func() { a.run(ctx, t, o) })
+			wg.Go(func() {
+				if a.cut > 0 {
+					a.run(ctx, t, o)
+				} else {
+					a.run(window, t, o)
+				}
+			})
 		}
 		wg.Wait()
 	}}
 }
 
-// fire sends shots from many callers until ctx ends.
-func fire(ctx context.Context, t target, shots []shot, o *outcome) {
+// fire sends shots from many callers until ctx ends. first is the first of their devices.
+func fire(ctx context.Context, t target, first int, shots []shot, o *outcome) {
 	var wg sync.WaitGroup
 	for i := range t.size.parallel {
 		wg.Go(func() {
-			client := clientFrom(loopback(attacker, i))
+			client := clientFrom(loopback(attacker, first+i))
 			defer client.CloseIdleConnections()
-			device := t.devices[i%len(t.devices)]
+			device := t.devices[(first+i)%len(t.devices)]
 			for n := i; ctx.Err() == nil; n++ {
 				o.connections.Add(1)
 				code, err := shoot(ctx, client, t.site, device, shots[n%len(shots)])
