@@ -41,7 +41,8 @@ func newPhone(name string, r *sambang.Replica, seed uint64) *phone {
 func (p *phone) run(ctx context.Context) {
 	waiting := map[sambang.ID]bool{}
 	for ctx.Err() == nil {
-		for range 1 + p.rng.IntN(5) {
+		// Without end, what waits would be too much for the short life of a server.
+		for range min(1+p.rng.IntN(5), 40-p.r.Counts().Waiting) {
 			id, err := p.write()
 			if err != nil {
 				p.fail(err)
@@ -120,6 +121,23 @@ func (p *phone) taken() map[sambang.ID]int {
 	return out
 }
 
+// await waits until the phones have synced so many times more, so that a slow
+// machine kills servers at work too, but not for longer than patience.
+func await(phones []*phone, more int, patience time.Duration) {
+	count := func() (n int) {
+		for _, p := range phones {
+			p.mu.Lock()
+			n += p.syncs
+			p.mu.Unlock()
+		}
+		return n
+	}
+	enough := count() + more
+	for begun := time.Now(); count() < enough && time.Since(begun) < patience; {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
 // TestAKilledServerHonoursItsReceipts kills the server again and again while
 // three phones write and sync. What a phone holds a receipt for is there at the
 // next start, in that version or a later one; the store is sound; and no phone
@@ -163,7 +181,8 @@ func TestAKilledServerHonoursItsReceipts(t *testing.T) {
 	honoured := 0
 	for cycle := range (*cycles + 1) / 2 {
 		h.start()
-		time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+		await(phones, rng.IntN(6), 3*time.Second)
+		time.Sleep(time.Duration(rng.Int64N(int64(100 * time.Millisecond))))
 		h.kill()
 		h.open(func(s *server.Server) {
 			hq := newReader(t, s)
