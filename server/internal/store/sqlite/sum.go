@@ -10,7 +10,7 @@ import (
 // all its other columns, key columns included, in the order of the table's
 // list of columns. It is made when the row is written and compared whenever it
 // is read. It finds accidents, not forgers: who can write the file can make
-// sums, so a fast hash of 64 bits is enough (ADR 13).
+// sums, so a fast hash of 64 bits is enough (ADR 14).
 
 // Tags keep a value of one kind from looking like one of another.
 const (
