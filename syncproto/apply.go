@@ -169,7 +169,7 @@ func (m *merge) keepMerged(path string, before, after []Sibling, changed bool) {
 	if changed || len(before) != len(after) {
 		m.paths = append(m.paths, path)
 	}
-	if len(after) > 0 && !(ablate.Off(ablate.A18NoGC) && allNull(after)) {
+	if len(after) > 0 && (!ablate.Off(ablate.A18NoGC) || !allNull(after)) {
 		m.out = append(m.out, Field{path, after})
 	}
 }
