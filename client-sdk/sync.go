@@ -82,8 +82,8 @@ type session struct {
 	pull bool
 }
 
-// maxRestarts bounds the exchanges that end in a repair instead of an answer:
-// an honest server needs two or three in a row.
+// maxRestarts bounds the exchanges in a row that end in a repair, or that say
+// there is more and move nothing: an honest server needs two or three.
 const maxRestarts = 12
 
 func (s *session) run(ctx context.Context) error {
@@ -92,7 +92,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	restarts, fill := 0, false
+	restarts, stalled, fill := 0, 0, false
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -106,6 +106,7 @@ func (s *session) run(ctx context.Context) error {
 		}
 		p := &response{r: r, q: q, rep: &s.rep, progress: s.progress}
 		began := r.opts.Clock()
+		waited, pulled := r.Counts().Waiting, s.now.Pulled
 		s.rep.Requests++
 		err = client.Sync(ctx, q.body, s.moved, p.frame)
 		switch {
@@ -132,6 +133,12 @@ func (s *session) run(ctx context.Context) error {
 		switch {
 		case q.more && q.items()+len(q.history) > 0, p.more:
 			fill = false
+			if stalled++; s.now.Pulled > pulled || int(st.counts.Waiting) < waited { //nolint:gosec // a count of rows
+				stalled = 0
+			}
+			if stalled > maxRestarts {
+				return syncproto.Errorf(syncproto.CodeBadResponse, "%d exchanges in a row moved nothing", stalled)
+			}
 		case p.again && restarts < maxRestarts:
 			restarts++
 		case gap > 0 && gap != r.gapTried && st.counts.Waiting == 0 && (!fill || q.filled):
