@@ -83,6 +83,28 @@ func TestAReplyThatWasTamperedWithCountsForNothing(t *testing.T) {
 	}
 }
 
+// A server that says for ever that there is more must not keep a phone busy for
+// ever.
+func TestAReplyThatAlwaysSaysMoreEndsTheSync(t *testing.T) {
+	w := newWorld(t)
+	a := w.phone("budi")
+	id := w.create(a, sambang.Fields{"name": "x"})
+	w.link.alter = func(f *wire.ResponseFrame) bool {
+		if end := f.GetEnd(); end != nil {
+			end.More = true
+		}
+		return true
+	}
+	rep, err := a.Sync(context.Background())
+	if !errors.Is(err, syncproto.CodeBadResponse) || rep.Requests > 20 {
+		t.Errorf("after %d requests: %v", rep.Requests, err)
+	}
+	w.wantCustody(a, id, sambang.CustodyHeld) // what was signed counts
+	w.link.alter = nil
+	w.sync(a)
+	w.mustHold()
+}
+
 func TestAPoisonedEntryDoesNotStopTheFeed(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.phone("budi"), w.phone("sari")
