@@ -36,11 +36,17 @@ func work(dir, name string, seed uint64) error {
 		if err != nil {
 			return err
 		}
-		if by, n, err := versionOf(rec.ID, rec.Fields); err != nil {
-			return err
-		} else if by == name {
-			p.mine[rec.ID], p.order = n, append(p.order, rec.ID)
+		if rec.Fields["by"] != name {
+			if err := pulledVersions(rec.ID, rec.Fields); err != nil {
+				return err
+			}
+			continue
 		}
+		_, n, err := versionOf(rec.ID, rec.Fields)
+		if err != nil {
+			return err
+		}
+		p.mine[rec.ID], p.order = n, append(p.order, rec.ID)
 	}
 	go func() {
 		for {
@@ -141,12 +147,15 @@ func (v *victim) check(t *testing.T, hq reader) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		by, n, err := versionOf(rec.ID, rec.Fields)
+		if rec.Fields["by"] != v.name {
+			if err := pulledVersions(rec.ID, rec.Fields); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		_, n, err := versionOf(rec.ID, rec.Fields)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if by != v.name {
-			continue // another's, pulled: it is what he wrote
 		}
 		found[rec.ID] = n
 		switch said := v.said[rec.ID]; n {

@@ -35,3 +35,30 @@ func versionOf(id sambang.ID, fields map[string]any) (by string, n int, err erro
 	}
 	return by, n, nil
 }
+
+// pulledVersions checks contents that came from another device. The name is in
+// the main record and the rest, which the pack does not know, in a companion:
+// two records, of which a device that was killed in a pull may have the one
+// newer than the other. Each must be of some version.
+func pulledVersions(id sambang.ID, fields map[string]any) error {
+	const apart = 1000 // versions: more than anybody writes here in one pull
+	by, _ := fields["by"].(string)
+	text, _ := fields["n"].(string)
+	n, err := strconv.Atoi(text)
+	known := false
+	for m := max(1, n-apart); m <= n+apart && !known; m++ {
+		known = version(by, id, m)["name"] == fields["name"]
+	}
+	mixed := map[string]any(version(by, id, n))
+	if mixed["name"] = fields["name"]; fields["name"] == nil { // the main record has not come yet
+		delete(mixed, "name")
+		known = true
+	}
+	switch {
+	case len(fields) == 1 && fields["name"] != nil:
+		return nil // the companion has not come yet
+	case err != nil || !known || !reflect.DeepEqual(mixed, fields):
+		return fmt.Errorf("record %s holds what nobody wrote: %.200v", id, fields)
+	}
+	return nil
+}
