@@ -221,7 +221,7 @@ func (x *raw) pull() (map[syncproto.RecordID]syncproto.Record, error) {
 			return fmt.Errorf("a full state does not apply to nothing: %w", err)
 		}
 		if c.Record.Home() != scope {
-			return fmt.Errorf("record %s was sent under %s, its home is %s", d.ID(), scope, c.Record.Home())
+			return fmt.Errorf("record %s was sent under %s, its home is %s: %s", d.ID(), scope, c.Record.Home(), describe(c.Record))
 		}
 		out[d.ID()] = c.Record
 		return nil
