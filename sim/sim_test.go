@@ -60,6 +60,8 @@ var found = []struct {
 	{102037, 200, "(the checker's own) a move by the server over a write that a copy had made again"},
 	{1005, 150, "what a restored phone learned of its own retired id was never pushed again"},
 	{1028, 150, "a purge that comes back after a rollback, over new contents"},
+	{874, 200, "what a hostile device sent, put beside by a repair, was no known write (oracle)"},
+	{450, 200, "a repair by a hostile device gave a record a home that its scope did not follow"},
 	{112, 150, "resolving a home took a companion out of its class"},
 }
 

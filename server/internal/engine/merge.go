@@ -325,8 +325,13 @@ func (m *merging) absorb(it *item, cur *current) error {
 	}
 	var rec syncproto.Record
 	var mints []syncproto.Mint
+	// A home that comes this way is left to the journal, as in release.absorb: a
+	// repair does not move a record, least of all where its sender may not write.
+	skip := func(path string, s syncproto.Sibling) bool {
+		return path == syncproto.PathScope && !cur.record.IsZero() || taken.has(path, s)
+	}
 	err = m.push.e.mint(m.push.now, func(w syncproto.Minter) (syncproto.Minter, error) {
-		rec, w, mints = syncproto.Absorb(cur.record, it.delta, w, m.push.now, taken.has)
+		rec, w, mints = syncproto.Absorb(cur.record, it.delta, w, m.push.now, skip)
 		return w, nil
 	})
 	if err != nil {
