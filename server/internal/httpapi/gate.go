@@ -29,6 +29,10 @@ func newGate(size int64) *gate { return &gate{size: size} }
 func (g *gate) try(n int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.tryLocked(n)
+}
+
+func (g *gate) tryLocked(n int64) bool {
 	ok := g.waiting.Len() == 0 && g.taken+n <= g.size
 	if ok {
 		g.taken += n
@@ -41,12 +45,8 @@ func (g *gate) try(n int64) bool {
 // if it took nothing.
 func (g *gate) take(ctx context.Context, n int64, patience time.Duration) (int64, bool) {
 	n = min(n, g.size)
-	if g.try(n) {
-		return n, true
-	}
 	g.mu.Lock()
-	if g.waiting.Len() == 0 && g.taken+n <= g.size { // given back meanwhile
-		g.taken += n
+	if g.tryLocked(n) {
 		g.mu.Unlock()
 		return n, true
 	}
