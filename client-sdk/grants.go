@@ -2,6 +2,7 @@ package sambang
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/sambang-id/sambang/client-sdk/internal/cache"
 	"github.com/sambang-id/sambang/syncproto"
@@ -35,6 +36,21 @@ func (s *state) timedOut(now int64) bool {
 		}
 	}
 	return false
+}
+
+// resumeGrants takes back that a grant has ended: the clock here was ahead, and
+// by the server's, which has just answered by these grants, it goes on. What the
+// answer brings is there by a grant that will have to end again.
+func (t *txn) resumeGrants(serverTime int64) {
+	grants := t.st.link.Grants
+	if !slices.ContainsFunc(grants, func(g grantState) bool { return g.Ended && !g.endedAt(serverTime) }) {
+		return
+	}
+	t.st.link.Grants = slices.Clone(grants) // the committed state has the same
+	for i := range t.st.link.Grants {
+		g := &t.st.link.Grants[i]
+		g.Ended = g.Ended && g.endedAt(serverTime)
+	}
 }
 
 // regrant takes over newer grants. What was readable and is no longer is asked

@@ -170,6 +170,7 @@ func (p *response) adopt(t *txn, b *wire.Begin, receipt *wire.ReceiptBody) error
 			return err
 		}
 	}
+	t.resumeGrants(b.GetServerTime())
 	if w := b.GetWitness(); w.GetN() > 0 {
 		link.WitnessN, link.WitnessStamp = w.GetN(), bytes.Clone(w.GetStamp())
 	}

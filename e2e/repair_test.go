@@ -454,6 +454,32 @@ func TestAGrantThatEndsByTimeTakesTheRecords(t *testing.T) {
 	w.wantField(b, id, "owner_name", "Tuan X")
 }
 
+// A phone whose clock runs ahead takes the grant for ended, asks, and is sent
+// its records again. When the grant ends after all, they go all the same.
+func TestAGrantThatEndedTooEarlyByAWrongClockEndsAgain(t *testing.T) {
+	w := newWorld(t)
+	a := w.phone("budi")
+	id := w.create(a, sambang.Fields{"name": "x", "owner_name": "Tuan X"})
+	w.sync(a)
+	ahead := time.Duration(0)
+	o := w.options()
+	o.Clock = func() time.Time { return w.clock.Now().Add(ahead) }
+	b := w.open(t.TempDir(), o)
+	mandate := grant("35.24.14", "D", "T")
+	mandate.Until = w.clock.Now().Add(time.Hour).UnixMilli()
+	w.enrol(b, "sari", mandate)
+	w.sync(b)
+	w.wantField(b, id, "owner_name", "Tuan X")
+	ahead = 7 * 24 * time.Hour
+	w.sync(b)
+	w.wantField(b, id, "owner_name", "Tuan X")
+	w.clock.Add(2 * time.Hour)
+	w.sync(b)
+	if rec, err := b.Get(id); !errors.Is(err, syncproto.CodeNotFound) {
+		t.Errorf("still there: %+v, %v", rec, err)
+	}
+}
+
 func TestAPurgeTakesTheCopyWhateverWaits(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.phone("budi"), w.phone("sari")

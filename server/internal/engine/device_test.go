@@ -100,6 +100,7 @@ type device struct {
 	left          map[syncproto.RecordID]bool
 	nonce         int
 	queue         []syncproto.RecordID // if set, what is dirty
+	maxEntries    uint32               // of a reply
 	rejectBatch   func(*wire.Batch)    // lets a test damage what is sent
 	rejectOpen    func(*wire.Open)
 }
@@ -109,7 +110,7 @@ func (s *site) device(name string, grants ...syncproto.Grant) *device {
 	seed := sha256.Sum256([]byte(name))
 	key := ed25519.NewKeyFromSeed(seed[:])
 	d := &device{
-		s: s, id: "dev-" + name, key: key,
+		s: s, id: "dev-" + name, key: key, maxEntries: 1000,
 		records: map[syncproto.RecordID]syncproto.Record{}, acked: map[syncproto.RecordID]syncproto.VV{},
 		homes: map[syncproto.RecordID]syncproto.Scope{}, cursors: map[syncproto.Scope]uint64{},
 		repair: map[syncproto.RecordID]bool{}, full: map[syncproto.RecordID]bool{}, left: map[syncproto.RecordID]bool{},
@@ -248,7 +249,7 @@ func (d *device) request() (*wire.Open, []*wire.Batch, []syncproto.RecordID, map
 	}
 	open := &wire.Open{
 		Version: wire.Version, Nonce: nonce, Epoch: d.epoch, Witness: d.witness, GrantsVersion: d.grantsV,
-		Claims: []*wire.Claim{claim}, MaxEntries: 1000, App: "test/1",
+		Claims: []*wire.Claim{claim}, MaxEntries: d.maxEntries, App: "test/1",
 	}
 	open.ClaimSignature = ed25519.Sign(d.key, wire.ClaimBytes(d.id, nonce, d.epoch, open.Claims))
 	for scope, seq := range d.cursors {

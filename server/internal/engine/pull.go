@@ -258,10 +258,12 @@ func (f *frame) row(row store.Row, cursor uint64) (bool, error) {
 	case !ablate.Off(ablate.A08Cursor) && entered > cursor:
 		delta = rec.Full()
 	default:
+		// A cursor beyond a field's stamp says that the device has the field, not
+		// that it came with the flag: it may be what the device wrote itself.
 		changed := make(map[string]bool, len(stamps))
 		i := 0
 		for field := range rec.Fields() {
-			changed[field.Path] = stamps[i] > cursor
+			changed[field.Path] = stamps[i] > cursor || slices.Contains(suspect, field.Path)
 			i++
 		}
 		delta = rec.DeltaOf(func(path string) bool { return changed[path] })

@@ -666,6 +666,36 @@ func TestAWriteFromTheFutureIsFlaggedAndItsAuthorIsTold(t *testing.T) {
 	s.check()
 }
 
+// A record moves on in the feed while its author, who was never sent it, reads
+// on: when it comes, only what somebody changed since is behind the cursor.
+func TestAFlagIsToldWithWhateverComesLater(t *testing.T) {
+	s := newSite(t)
+	a, b := s.device("a", grant("35.22.15")), s.device("b", grant("35.22.15"))
+	b.create(2, "35.22.15", "name", "first")
+	b.sync()
+	s.now += 24 * 3600 * 1000
+	id := a.create(1, "35.22.15", "desa", "35.22.15.1005", "name", "x")
+	s.now -= 24 * 3600 * 1000
+	a.maxEntries = 0 // a push alone: nothing comes back
+	a.sync()
+	a.maxEntries = 1000
+	b.create(3, "35.22.15", "name", "third")
+	b.sync()
+	b.set(id, "name", "y")
+	b.sync()
+	a.maxEntries = 2
+	a.sync() // the other two
+	a.maxEntries = 1000
+	a.sync()
+	if got := get(t, a, id, "name"); got != "y" {
+		t.Fatalf("name = %q, want what b wrote", got)
+	}
+	if f, _ := a.records[id].Field("desa"); len(f.Siblings) != 1 || !f.Siblings[0].Suspect {
+		t.Errorf("its author does not see the flag: %+v", f.Siblings)
+	}
+	s.check()
+}
+
 func TestStatesThatContradictEachOtherAreRepairedWithoutLoss(t *testing.T) {
 	s := newSite(t)
 	a, b := s.device("a", grant("35.24.14")), s.device("b", grant("35.24.14"))
