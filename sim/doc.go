@@ -56,6 +56,6 @@
 // required write, V3 devices equal the server where they may see and hold
 // nothing elsewhere, V4 quiescence within a bound, V5 nobody receives what he
 // may not see, V6 the server's own check, V7 replays change nothing, V8 a
-// rollback is noticed (V2 would fail), V9 no alarm in honest runs and custody
-// that tells the truth, V10 no forged value at the server, V11 no panic.
+// rollback is noticed (V2 would fail), V9 no alarm in honest runs, but for a
+// record that a proven fork touched, and custody that tells the truth, V10 no forged value at the server, V11 no panic.
 package sim

@@ -245,7 +245,8 @@ func (w *world) again(c captured, fresh bool) {
 }
 
 // inspect judges one exchange: nobody receives what he may not see (V5), and
-// an honest run needs no repair (V9). It notes what receipts vouch for.
+// an honest run needs no repair (V9), except of a record that a proven fork has
+// touched. It notes what receipts vouch for.
 func (w *world) inspect(p *phone, header http.Header, body []byte, res *response) {
 	if res.died {
 		return
@@ -356,7 +357,7 @@ func (w *world) judgeOutcomes(p *phone, ex *exchange) {
 		w.stats["outcome "+x.GetResult().String()+" "+x.GetCode()]++
 		switch x.GetResult() {
 		case wire.Result_RESULT_REPAIR, wire.Result_RESULT_ABSORBED:
-			if !w.cfg.Profile.Hostile {
+			if !w.cfg.Profile.Hostile && !w.oracle.touched(d.ID()) {
 				w.fail(d.ID(), "V9: %s: the server answers %s %s to an honest push of %s", p.name, x.GetResult(), x.GetCode(), d.Context())
 			}
 		case wire.Result_RESULT_QUARANTINED:

@@ -42,6 +42,16 @@ func (o *oracle) tainted(e *event) bool {
 	return len(e.dots) > 1 || slices.ContainsFunc(e.dots, func(d syncproto.Dot) bool { return o.forked[d.Replica] })
 }
 
+// touched says that the record has writes of a replica that was proven forked.
+// A device that forgets them, because its store is new to the server, has writes
+// of others without what those replaced (4.8: false conflicts, nothing lost);
+// who still has both then contradicts it, and a repair puts all side by side.
+func (o *oracle) touched(id syncproto.RecordID) bool {
+	return slices.ContainsFunc(o.records[id], func(e *event) bool {
+		return slices.ContainsFunc(e.dots, func(d syncproto.Dot) bool { return o.forked[d.Replica] })
+	})
+}
+
 // oracle knows every write and what it replaced.
 type oracle struct {
 	events  []*event
