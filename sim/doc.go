@@ -57,5 +57,6 @@
 // nothing elsewhere, V4 quiescence within a bound, V5 nobody receives what he
 // may not see, V6 the server's own check, V7 replays change nothing, V8 a
 // rollback is noticed (V2 would fail), V9 no alarm in honest runs, but for a
-// record that a proven fork touched, and custody that tells the truth, V10 no forged value at the server, V11 no panic.
+// record that a proven fork touched, and custody that tells the truth, V10 no
+// forged value at the server, V11 no panic.
 package sim
