@@ -11,28 +11,29 @@ import (
 )
 
 // pullAll reads and judges what the server has, and returns it with everything
-// that it thereby holds: shown, or replaced by what is shown.
-func (w *world) pullAll() (states map[syncproto.RecordID]syncproto.Record, have map[*event]bool) {
-	have = map[*event]bool{}
+// that it thereby holds: shown, or replaced by what is shown. inbox is what its
+// inbox holds.
+func (w *world) pullAll() (states map[syncproto.RecordID]syncproto.Record, have, inbox map[*event]bool) {
+	have, inbox = map[*event]bool{}, w.inbox()
 	states, err := w.auditor.pull()
 	if !w.must("pull as auditor", err) {
-		return nil, have
+		return nil, have, inbox
 	}
 	w.sabotageAudit(states)
 	for _, id := range slices.SortedFunc(maps.Keys(states), byID) {
 		w.observe(states[id], "server")
 		closure(have, w.oracle.visible(states[id]))
-		w.absorbed(states[id], have)
+		w.absorbed(states[id], have, inbox)
 	}
-	return states, have
+	return states, have, inbox
 }
 
 // absorbed adds what a release from the inbox took in without showing it: a
 // value that was there already is not put beside itself, and evidence does not
 // move a record.
-func (w *world) absorbed(r syncproto.Record, have map[*event]bool) {
+func (w *world) absorbed(r syncproto.Record, have, inbox map[*event]bool) {
 	for _, e := range w.oracle.records[r.ID()] {
-		if have[e] || !w.inbox[e] {
+		if have[e] || !inbox[e] {
 			continue
 		}
 		f, ok := r.Field(e.uid.path)
@@ -46,18 +47,18 @@ func (w *world) absorbed(r syncproto.Record, have map[*event]bool) {
 // the server, and so is everything in a record that a phone calls held.
 func (w *world) audit() {
 	if !w.failed() {
-		_, have := w.pullAll()
-		w.keeps(have)
+		_, have, inbox := w.pullAll()
+		w.keeps(have, inbox)
 	}
 }
 
-func (w *world) keeps(have map[*event]bool) {
+func (w *world) keeps(have, inbox map[*event]bool) {
 	if w.failed() {
 		return
 	}
 	w.stats["audits"]++
 	kept := func(e *event) bool {
-		return have[e] || w.inbox[e] || e.lost != "" || w.oracle.purged[e.uid.record] || w.inJournal(e)
+		return have[e] || inbox[e] || e.lost != "" || w.oracle.purged[e.uid.record] || w.inJournal(e)
 	}
 	for _, e := range w.oracle.events {
 		if w.vouches(e) && !kept(e) {
@@ -207,8 +208,8 @@ func (w *world) releaseAll() bool {
 // verdict is the end of a run: everything is where it must be, and nothing
 // anywhere else.
 func (w *world) verdict() {
-	states, have := w.pullAll()
-	if w.keeps(have); w.failed() {
+	states, have, inbox := w.pullAll()
+	if w.keeps(have, inbox); w.failed() {
 		return
 	}
 	for _, e := range w.oracle.events {

@@ -40,6 +40,9 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 	if cut != nil {
 		req.ContentLength = -1
 	}
+	if path == "/v1/sync" {
+		w.reaches(header, body)
+	}
 	rec := &recorder{header: http.Header{}, status: http.StatusOK}
 	defer func() {
 		if failure := recover(); failure != nil {
@@ -265,7 +268,7 @@ func (w *world) inspect(p *phone, header http.Header, body []byte, res *response
 	}
 	w.trace.log("%s exchange: %s", p.name, ex)
 	w.carried(p, ex)
-	w.judgeOutcomes(p, ex)
+	w.judgeOutcomes(p, deviceOf(header), ex)
 	w.judgeFeed(p.name, p.id, ex)
 	w.sabotageResponse(ex, res)
 }
@@ -318,21 +321,10 @@ func (w *world) batchOf(ex *exchange, index uint32) *wire.Batch {
 	return nil
 }
 
-func (w *world) judgeOutcomes(p *phone, ex *exchange) {
+func (w *world) judgeOutcomes(p *phone, device string, ex *exchange) {
 	for _, h := range ex.receipt.GetHeld() {
 		r := syncproto.ReplicaID(h.GetReplica())
 		w.vouched[r] = max(w.vouched[r], h.GetN())
-	}
-	for _, b := range ex.batches {
-		dec, err := wire.NewDecoder(b.GetTables())
-		if !w.must("read a batch", err) {
-			return
-		}
-		for _, h := range b.GetHistory() {
-			if past, err := dec.History(h); err == nil && past.StepOnly() {
-				w.bare[past.Dot] = true
-			}
-		}
 	}
 	if ex.begin.GetStatus() != wire.Status_STATUS_OK {
 		w.stats["exchanges refused: "+ex.begin.GetStatus().String()]++
@@ -361,13 +353,8 @@ func (w *world) judgeOutcomes(p *phone, ex *exchange) {
 				w.fail(d.ID(), "V9: %s: the server answers %s %s to an honest push of %s", p.name, x.GetResult(), x.GetCode(), d.Context())
 			}
 		case wire.Result_RESULT_QUARANTINED:
-			for f := range d.Fields() {
-				for _, s := range f.Siblings {
-					if e := w.oracle.byDot[s.Dot]; e != nil {
-						closure(w.inbox, []*event{e})
-					}
-				}
-			}
+			one := w.batchOf(ex, index)
+			w.putAside(w.messageKey(device, one.GetTables(), one.GetItems()[0]))
 		case wire.Result_RESULT_PURGED:
 			w.purged(d.ID())
 		default:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -33,13 +34,15 @@ const (
 	WideGrants Sabotage = "the server sends what is not granted"
 	// HideField (A11): what the oracle is shown of the server lacks a value.
 	HideField Sabotage = "A11 a field is hidden"
+	// ForgetMessage: what the oracle is shown of the inbox lacks a message.
+	ForgetMessage Sabotage = "the inbox loses a message"
 	// OldValue (A03, A18): what was replaced is shown beside what replaced it.
 	OldValue Sabotage = "a replaced value comes back"
 )
 
 // Sabotages returns all of them.
 func Sabotages() []Sabotage {
-	return []Sabotage{DropField, StripWitness, SkipEntries, LoseMark, ForgetItems, WideGrants, HideField, OldValue}
+	return []Sabotage{DropField, StripWitness, SkipEntries, LoseMark, ForgetItems, WideGrants, HideField, ForgetMessage, OldValue}
 }
 
 // rewriteRequest changes a request on its way, before the device's signature is
@@ -164,6 +167,14 @@ func (w *world) sabotageAudit(states map[syncproto.RecordID]syncproto.Record) {
 		}
 	default:
 	}
+}
+
+// sabotageInbox changes what the oracle is shown of the inbox, newest first.
+func (w *world) sabotageInbox(messages []server.Message) []server.Message {
+	if w.cfg.Sabotage == ForgetMessage && w.trace.step > 50 && len(messages) > 0 {
+		return messages[:len(messages)-1]
+	}
+	return messages
 }
 
 // forge makes a state that no honest history explains.

@@ -65,6 +65,7 @@ var found = []struct {
 	{1117, 200, "(the checker's own) a tripwire after a proven fork, whose writes a copy forgot and others had replaced"},
 	{331, 200, "a flag did not come with later changes of a record that its author had pushed and never been sent"},
 	{582, 200, "a grant that had ended by a clock that was ahead never ended again"},
+	{241, 200, "(the checker's own) a message of the inbox that came with a request whose answer died with the server"},
 	{112, 150, "resolving a home took a companion out of its class"},
 }
 

@@ -86,10 +86,12 @@ type world struct {
 
 	vouched map[syncproto.ReplicaID]uint64 // by receipts since the last rollback
 	bare    map[syncproto.Dot]bool         // sent as steps of the chain alone, without contents
-	inbox   map[*event]bool                // in the server's inbox
 	authors map[syncproto.ReplicaID]*phone // who minted under an id
 	pushes  []pushed
 	wire    []captured
+
+	messages map[string]message // what was sent, by the key that it would have in the inbox
+	kept     map[string]bool    // keys that were seen in the server's inbox
 
 	failure *Failure
 	stats   map[string]int
@@ -99,8 +101,7 @@ type world struct {
 type serverBackup struct {
 	file    string
 	vouched map[syncproto.ReplicaID]uint64
-	inbox   map[*event]bool
-	purged  map[syncproto.RecordID]bool
+	kept    map[string]bool
 }
 
 // Failure is what a run found.
@@ -192,7 +193,7 @@ func newWorld(cfg Config) (*world, error) {
 	w := &world{
 		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
 		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
-		bare: map[syncproto.Dot]bool{}, inbox: map[*event]bool{}, authors: map[syncproto.ReplicaID]*phone{}, devices: map[string]syncproto.Grants{}, revoked: map[string]bool{}, stats: map[string]int{},
+		bare: map[syncproto.Dot]bool{}, messages: map[string]message{}, kept: map[string]bool{}, authors: map[syncproto.ReplicaID]*phone{}, devices: map[string]syncproto.Grants{}, revoked: map[string]bool{}, stats: map[string]int{},
 	}
 	for n, id := range mains {
 		w.names[id], w.names[companions[id]] = fmt.Sprintf("r%02d", n), fmt.Sprintf("r%02dT", n)
@@ -296,7 +297,7 @@ func (w *world) backupServer() {
 	w.stats["server backup"]++
 	file := filepath.Join(w.dir, fmt.Sprintf("server.backup%d", w.stats["server backup"]))
 	if w.must("back up the server", w.srv.Backup(w.ctx, file)) {
-		w.backup = &serverBackup{file, maps.Clone(w.vouched), maps.Clone(w.inbox), maps.Clone(w.oracle.purged)}
+		w.backup = &serverBackup{file, maps.Clone(w.vouched), maps.Clone(w.kept)}
 	}
 }
 
@@ -324,7 +325,7 @@ func (w *world) rollBackServer(told bool) {
 		w.must("begin an epoch", w.hq(func() error { return w.srv.BeginEpoch(w.ctx) }))
 	}
 	w.pushes = nil
-	w.vouched, w.inbox = maps.Clone(w.backup.vouched), maps.Clone(w.backup.inbox)
+	w.vouched, w.kept = maps.Clone(w.backup.vouched), maps.Clone(w.backup.kept)
 	w.lose("server rolled back")
 }
 
@@ -393,7 +394,7 @@ func (w *world) lose(why string) {
 			}
 		}
 	}
-	closure(have, slices.Collect(maps.Keys(w.inbox)))
+	maps.Copy(have, w.inbox())
 	for _, e := range w.oracle.events {
 		if !have[e] && e.lost == "" {
 			e.lost = why
