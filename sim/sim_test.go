@@ -193,7 +193,7 @@ func TestSimIsDeterministic(t *testing.T) {
 // TestSimNotices is the positive control: each broken rule must be caught
 // within so many seeds.
 func TestSimNotices(t *testing.T) {
-	within := map[sim.Sabotage]int{sim.StripWitness: 60, sim.LoseMark: 60}
+	within := map[sim.Sabotage]int{sim.StripWitness: 60, sim.LoseMark: 60, sim.SkipEntries: 24}
 	for _, s := range sim.Sabotages() {
 		t.Run(string(s), func(t *testing.T) {
 			limit := within[s]
