@@ -236,6 +236,7 @@ type outcome struct {
 	result wire.Result
 	code   syncproto.Code
 	hidden bool
+	home   syncproto.Scope // "" if it is that of what was sent
 	ctx    syncproto.VV
 	reply  *syncproto.Delta
 }
@@ -277,6 +278,11 @@ func (p *response) outcomes(b *wire.Begin, receipt *wire.ReceiptBody) ([]outcome
 			return bad("outcome that the receipt does not confirm")
 		}
 		o.hidden = x.GetHidden()
+		if x.GetHome() != "" {
+			if o.home, err = syncproto.ParseScope(x.GetHome()); err != nil {
+				return nil, unreadable("the home of an outcome", err)
+			}
+		}
 		if o.ctx, err = dec.Vector(x.GetCtx()); err != nil {
 			return nil, unreadable("the vector of an outcome", err)
 		}
@@ -442,7 +448,9 @@ func (p *response) settle(t *txn, o outcome) error {
 		if w.aside.LessEq(w.acked) {
 			w.aside, w.asideCode = syncproto.VV{}, ""
 		}
-		w.home = o.sent.home
+		if w.home = o.sent.home; o.home != "" {
+			w.home = o.home
+		}
 	case wire.Result_RESULT_NEED_FULL:
 		w.needFull, p.again = true, true
 	case wire.Result_RESULT_REPAIR:

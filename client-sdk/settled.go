@@ -61,7 +61,7 @@ func (h *header) settle(tx *cache.Tx, id syncproto.RecordID) error {
 // settleApplied is [response.settle] for nearly all outcomes: the record was
 // applied as it still is, and nothing else is to be noted.
 func (p *response) settleApplied(t *txn, o outcome) (done bool, err error) {
-	if o.result != wire.Result_RESULT_APPLIED || o.hidden || o.sent.repair {
+	if o.result != wire.Result_RESULT_APPLIED || o.hidden || o.home != "" || o.sent.repair {
 		return false, nil
 	}
 	id := o.sent.id

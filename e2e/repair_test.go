@@ -454,6 +454,26 @@ func TestAGrantThatEndsByTimeTakesTheRecords(t *testing.T) {
 	w.wantField(b, id, "owner_name", "Tuan X")
 }
 
+// A store that was rolled back counts on from an earlier version of the grants.
+// A phone that heard of grants that are lost, and of nothing that would prove
+// the rollback, must not take others for those.
+func TestGrantsAfterARollbackAreNotTakenForThoseBefore(t *testing.T) {
+	w := newWorld(t)
+	b := w.phone("sari")
+	w.sync(b)
+	to := func(region string) {
+		if err := w.server.SetGrants(context.Background(), b.Status().Device, syncproto.Grants{grant(region, "D")}); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(b)
+		if got := b.Status().Grants; len(got) != 1 || string(got[0].Region) != region {
+			t.Fatalf("grants %v, want %s", got, region)
+		}
+	}
+	w.backup(func() { to("35.24.15") })
+	to("35.24.16")
+}
+
 // A phone whose clock runs ahead takes the grant for ended, asks, and is sent
 // its records again. When the grant ends after all, they go all the same.
 func TestAGrantThatEndedTooEarlyByAWrongClockEndsAgain(t *testing.T) {

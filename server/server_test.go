@@ -170,7 +170,7 @@ func TestDeviceIsEnrolledExchangesAndIsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, begin, _ = exchange(t, http.DefaultClient, url, d); len(begin.GetGrants()) != 2 || begin.GetGrantsVersion() != 2 {
+	if _, begin, _ = exchange(t, http.DefaultClient, url, d); len(begin.GetGrants()) != 2 || begin.GetGrantsVersion() < 2 {
 		t.Errorf("after the grants changed: %v", begin)
 	}
 	if err := s.DisableOfficer(t.Context(), "budi", true); err != nil {

@@ -1608,6 +1608,7 @@ type Outcome struct {
 	Hidden        bool                   `protobuf:"varint,5,opt,name=hidden" json:"hidden,omitempty"` // the record's home is not granted: evict once ctx is covered
 	Ctx           *Vector                `protobuf:"bytes,6,opt,name=ctx" json:"ctx,omitempty"`        // the server's context, when hidden
 	Reply         *Delta                 `protobuf:"bytes,7,opt,name=reply" json:"reply,omitempty"`    // the full state, when absorbed and visible
+	Home          string                 `protobuf:"bytes,8,opt,name=home" json:"home,omitempty"`      // where the record is, when applied, visible and not known from what was sent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1689,6 +1690,13 @@ func (x *Outcome) GetReply() *Delta {
 		return x.Reply
 	}
 	return nil
+}
+
+func (x *Outcome) GetHome() string {
+	if x != nil {
+		return x.Home
+	}
+	return ""
 }
 
 // Receipt: the server's signed word that it holds what was pushed, durably.
@@ -2642,7 +2650,7 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x18\n" +
 	"\aclasses\x18\x02 \x03(\tR\aclasses\x12\x14\n" +
 	"\x05until\x18\x03 \x01(\x03R\x05until\x12\x10\n" +
-	"\x03key\x18\x04 \x01(\fR\x03key\"\xe9\x01\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\"\xfd\x01\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\rR\x05batch\x12\x12\n" +
 	"\x04item\x18\x02 \x01(\rR\x04item\x12/\n" +
@@ -2650,7 +2658,8 @@ const file_syncproto_wire_sync_proto_rawDesc = "" +
 	"\x04code\x18\x04 \x01(\tR\x04code\x12\x16\n" +
 	"\x06hidden\x18\x05 \x01(\bR\x06hidden\x12)\n" +
 	"\x03ctx\x18\x06 \x01(\v2\x17.sambang.sync.v1.VectorR\x03ctx\x12,\n" +
-	"\x05reply\x18\a \x01(\v2\x16.sambang.sync.v1.DeltaR\x05reply\"M\n" +
+	"\x05reply\x18\a \x01(\v2\x16.sambang.sync.v1.DeltaR\x05reply\x12\x12\n" +
+	"\x04home\x18\b \x01(\tR\x04home\"M\n" +
 	"\aReceipt\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x10\n" +

@@ -61,7 +61,7 @@ func (m *merging) run(items []*item) ([]store.Step, error) {
 	}
 	var then []store.Step
 	for _, it := range items {
-		it.result, it.code, it.hidden, it.reply, it.steps = wire.Result_RESULT_APPLIED, "", false, nil, nil
+		it.result, it.code, it.hidden, it.home, it.reply, it.steps = wire.Result_RESULT_APPLIED, "", false, "", nil, nil
 		if to, ok := elsewhere[it.delta.ID()]; ok {
 			then = append(then, m.push.elsewhere(to, it))
 			continue
@@ -363,7 +363,21 @@ func (m *merging) absorb(it *item, cur *current) error {
 func (p *push) applied(it *item, rec syncproto.Record) {
 	it.ctx = rec.Context()
 	it.hidden = !p.dev.Grants.MayRead(rec.Home(), p.now)
+	if it.home = ""; !it.hidden && p.unknownHome(it, rec) {
+		it.home = rec.Home()
+	}
 	it.steps = p.ownSteps(it)
+}
+
+// unknownHome reports whether the device can't tell the record's home by what it
+// sent. It will be sent the record; if it loses the right to read it there
+// before, it has to know that it must ask.
+func (p *push) unknownHome(it *item, rec syncproto.Record) bool {
+	if rec.Home() != p.homeOf(it) {
+		return true
+	}
+	f, _ := rec.Field(syncproto.PathScope)
+	return slices.ContainsFunc(f.Siblings, func(s syncproto.Sibling) bool { return !it.sent.Covers(s.Dot) })
 }
 
 // store gives a merged record the next sequence of the scope.

@@ -35,7 +35,7 @@ func (p *push) move(from, to syncproto.Scope, it *item) store.Step {
 		if it.hops > maxHops {
 			return nil, store.ErrBusy
 		}
-		it.result, it.code, it.hidden, it.reply, it.steps = wire.Result_RESULT_APPLIED, "", false, nil, nil
+		it.result, it.code, it.hidden, it.home, it.reply, it.steps = wire.Result_RESULT_APPLIED, "", false, "", nil, nil
 		m := &merging{push: p, tx: tx, scope: from}
 		elsewhere, err := m.load([]*item{it})
 		if err != nil {

@@ -62,16 +62,17 @@ func (p *push) receiptBody() *wire.ReceiptBody {
 	return body
 }
 
-// outcomes lists the items that were not plainly applied and visible.
+// outcomes lists the items that were not plainly applied and visible, and at
+// home where the device knows.
 func (p *push) outcomes(enc *wire.Encoder) []*wire.Outcome {
 	var out []*wire.Outcome
 	for _, b := range p.batches {
 		for _, it := range b.items {
-			if it.result == wire.Result_RESULT_APPLIED && !it.hidden {
+			if it.result == wire.Result_RESULT_APPLIED && !it.hidden && it.home == "" {
 				continue
 			}
 			o := &wire.Outcome{
-				Batch: uint32(b.index), Item: uint32(it.index), Result: it.result, Code: string(it.code), Hidden: it.hidden, //nolint:gosec // bounded by the batch limits
+				Batch: uint32(b.index), Item: uint32(it.index), Result: it.result, Code: string(it.code), Hidden: it.hidden, Home: string(it.home), //nolint:gosec // bounded by the batch limits
 			}
 			if it.hidden {
 				o.Ctx = enc.Vector(it.ctx)

@@ -666,6 +666,27 @@ func TestAWriteFromTheFutureIsFlaggedAndItsAuthorIsTold(t *testing.T) {
 	s.check()
 }
 
+// The same id is created in two districts. Who pushes second is told where the
+// record is, unless he may not read it there.
+func TestAPushIsToldAHomeThatItDidNotName(t *testing.T) {
+	s := newSite(t)
+	a, b, c := s.device("a", grant("35.22.15")), s.device("b", grant("35.22")), s.device("c", grant("35.22.28"))
+	b.create(1, "35.22.28", "name", "b")
+	c.create(1, "35.22.28", "desa", "c")
+	s.now += 1000
+	a.create(1, "35.22.15", "name", "a")
+	if r := a.exchange(); len(r.begin.GetOutcomes()) != 0 {
+		t.Errorf("a plain push has outcomes: %v", r.begin.GetOutcomes())
+	}
+	if r := b.exchange(); len(r.begin.GetOutcomes()) != 1 || r.begin.GetOutcomes()[0].GetHome() != "35.22.15" || r.begin.GetOutcomes()[0].GetHidden() {
+		t.Errorf("outcomes = %v, want the home 35.22.15", r.begin.GetOutcomes())
+	}
+	if r := c.exchange(); len(r.begin.GetOutcomes()) != 1 || r.begin.GetOutcomes()[0].GetHome() != "" {
+		t.Errorf("outcomes = %v, want one without a home", r.begin.GetOutcomes())
+	}
+	s.check()
+}
+
 // A record moves on in the feed while its author, who was never sent it, reads
 // on: when it comes, only what somebody changed since is behind the cursor.
 func TestAFlagIsToldWithWhateverComesLater(t *testing.T) {

@@ -12,8 +12,9 @@ type RegistryTx interface {
 	// Device and Officer return one row, or ErrNotFound.
 	Device(id string) (Device, error)
 	Officer(id string) (Officer, error)
-	// SetGrants replaces the grants of a device at time now, raises its grants
-	// version by one, and keeps the ones before in the history.
+	// SetGrants replaces the grants of a device at time now, in Unix
+	// milliseconds, and keeps the ones before in the history. Their version is
+	// [NextGrants] of the one before.
 	SetGrants(device string, grants syncproto.Grants, now int64) error
 	// GrantHistory returns the grants that the device held before the present
 	// ones, newest first: a write made under them is still accepted.
@@ -52,6 +53,14 @@ type Device struct {
 	RevokedAt     int64 // 0: not revoked
 	// Wipe asks the device to destroy its data key at the next contact.
 	Wipe bool
+}
+
+// NextGrants returns the version of grants that replace those of the given
+// version at time now. It is greater, and no counter: a store that was rolled
+// back would count to the same numbers again for other grants, and a device
+// that was not rolled back along would take them for those that it has.
+func NextGrants(version uint64, now int64) uint64 {
+	return max(version+1, uint64(max(now, 0)))
 }
 
 // PastGrants are grants that were replaced.

@@ -142,7 +142,7 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 	if _, err := t.exec(pastGrantsTable.insert, sealed(pastGrantsTable, device, version, before, now)...); err != nil {
 		return fmt.Errorf("keep the grants of device %q: %w", device, err)
 	}
-	d.Grants, d.GrantsVersion = grants, d.GrantsVersion+1
+	d.Grants, d.GrantsVersion = grants, store.NextGrants(d.GrantsVersion, now)
 	return t.PutDevice(d)
 }
 

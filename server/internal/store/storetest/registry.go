@@ -97,18 +97,18 @@ func grants(b *bench) {
 	d := device(dev)
 	d.Grants = set("35.01")
 	b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.PutDevice(d) }))
-	for i, region := range []syncproto.Region{"35.02", "35.03"} {
-		b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.SetGrants(dev, set(region), int64(100+i)) }))
+	for i, region := range []syncproto.Region{"35.02", "35.03"} { // the clock is set back between them
+		b.must(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.SetGrants(dev, set(region), int64(100-10*i)) }))
 	}
 	b.wants(b.update(store.RegistryScope, func(tx store.Tx) error { return tx.SetGrants("nobody", nil, 1) }), store.ErrNotFound)
-	d.Grants, d.GrantsVersion = set("35.03"), 3
+	d.Grants, d.GrantsVersion = set("35.03"), 101
 	b.must(b.update(store.DeviceScope(dev), func(tx store.Tx) error { // reading needs no scope
 		got, err := tx.Device(dev)
 		if diff := cmp.Diff(d, got); diff != "" || err != nil {
 			b.Errorf("device (-want +got): %v\n%s", err, diff)
 		}
 		past, err := tx.GrantHistory(dev)
-		want := []store.PastGrants{{Version: 2, Grants: set("35.02"), ReplacedAt: 101}, {Version: 1, Grants: set("35.01"), ReplacedAt: 100}}
+		want := []store.PastGrants{{Version: 100, Grants: set("35.02"), ReplacedAt: 90}, {Version: 1, Grants: set("35.01"), ReplacedAt: 100}}
 		if diff := cmp.Diff(want, past); diff != "" {
 			b.Errorf("grants of the past (-want +got):\n%s", diff)
 		}
