@@ -68,7 +68,7 @@ type item struct {
 	code   syncproto.Code
 	hidden bool
 	home   syncproto.Scope // to be told
-	ctx    syncproto.VV // the server's, after
+	ctx    syncproto.VV    // the server's, after
 	reply  *syncproto.Record
 	steps  []mintStep // of the device's own writes that are held now
 }
