@@ -133,7 +133,7 @@ func (s *session) run(ctx context.Context) error {
 		switch {
 		case q.more && q.items()+len(q.history) > 0, p.more:
 			fill = false
-			if stalled++; s.now.Pulled > pulled || int(st.counts.Waiting) < waited { //nolint:gosec // a count of rows
+			if stalled++; s.now.Pulled > pulled && p.trusted || int(st.counts.Waiting) < waited { //nolint:gosec // a count of rows
 				stalled = 0
 			}
 			if stalled > maxRestarts {

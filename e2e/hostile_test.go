@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -150,11 +151,20 @@ func TestContentsUnderOlderGrantsAreNotUsed(t *testing.T) {
 		}
 		return true
 	}
-	w.sync(b)
+	requests := 0
+	w.link.before = func(*http.Request) error {
+		if requests++; requests > 1 {
+			return errLost // it asks again at once
+		}
+		return nil
+	}
+	if _, err := b.Sync(context.Background()); !errors.Is(err, syncproto.CodeOffline) {
+		t.Errorf("sync: %v", err)
+	}
 	if _, err := b.Get(id); !errors.Is(err, syncproto.CodeNotFound) {
 		t.Errorf("used: %v", err)
 	}
-	w.link.alter = nil
+	w.link.alter, w.link.before = nil, nil
 	w.sync(b)
 	w.wantField(b, id, "name", "x")
 }

@@ -474,6 +474,27 @@ func TestGrantsAfterARollbackAreNotTakenForThoseBefore(t *testing.T) {
 	to("35.24.16")
 }
 
+// The same, and the server stays with its older grants: they count, although
+// the phone was given newer ones.
+func TestGrantsThatARollbackTookBackAreGoneOnThePhoneToo(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.phone("budi"), w.phone("sari")
+	w.sync(b)
+	w.backup(func() {
+		if err := w.server.SetGrants(context.Background(), b.Status().Device, syncproto.Grants{grant("35.24.15", "D")}); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(b)
+	})
+	id := w.create(a, sambang.Fields{"name": "x"})
+	w.sync(a)
+	w.sync(b)
+	w.wantField(b, id, "name", "x")
+	if got := b.Status().Grants; len(got) != 1 || got[0].Region != "35.24.14" {
+		t.Errorf("grants %v", got)
+	}
+}
+
 // A phone whose clock runs ahead takes the grant for ended, asks, and is sent
 // its records again. When the grant ends after all, they go all the same.
 func TestAGrantThatEndedTooEarlyByAWrongClockEndsAgain(t *testing.T) {

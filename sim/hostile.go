@@ -52,6 +52,18 @@ func (h *hostile) killed(id syncproto.RecordID, path string, d syncproto.Dot) []
 	return out
 }
 
+// killers are those of the device's own writes that replaced one which is seen
+// only now: the server had both before anybody looked.
+func (h *hostile) killers(id syncproto.RecordID, path string, d syncproto.Dot) []*event {
+	var out []*event
+	for _, e := range h.w.oracle.records[id] {
+		if e.uid.path == path && slices.ContainsFunc(e.dots, func(k syncproto.Dot) bool { return k != d && h.sent[k].Covers(d) }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 func (h *hostile) rotate() {
 	h.nonce++
 	id := syncproto.NewReplicaID(h.x.key.Public().(ed25519.PublicKey), [16]byte{h.nonce})

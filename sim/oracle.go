@@ -85,11 +85,16 @@ func (o *oracle) written(by string, id syncproto.RecordID, path string, s syncpr
 	}
 	e.dots, o.byDot[s.Dot] = append(e.dots, s.Dot), e
 	for _, k := range kills {
-		if k != e && !slices.Contains(e.kills, k) {
-			e.kills, k.killed = append(e.kills, k), append(k.killed, e)
-		}
+		e.replaced(k)
 	}
 	return e, nil
+}
+
+// replaced notes that the write replaced another.
+func (e *event) replaced(k *event) {
+	if k != e && !slices.Contains(e.kills, k) {
+		e.kills, k.killed = append(e.kills, k), append(k.killed, e)
+	}
 }
 
 // hides reports whether the state covers the write under one of its dots and
@@ -111,8 +116,8 @@ func (o *oracle) explain(e *event) {
 		}
 		have := map[*event]bool{}
 		closure(have, o.visible(*f.at))
-		if (!have[e] || len(e.dots) > 1) && !slices.Contains(f.kills, e) {
-			f.kills, e.killed = append(f.kills, e), append(e.killed, f)
+		if !have[e] || len(e.dots) > 1 {
+			f.replaced(e)
 		}
 	}
 }

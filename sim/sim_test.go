@@ -63,6 +63,8 @@ var found = []struct {
 	{874, 200, "what a hostile device sent, put beside by a repair, was no known write (oracle)"},
 	{450, 200, "a repair by a hostile device gave a record a home that its scope did not follow"},
 	{2075, 200, "grants that were set after an unnoticed rollback had the version of lost ones"},
+	{1270, 200, "(the checker's own) a write of the hostile device that was seen after the one that replaced it"},
+	{1300, 200, "a phone with newer grants than a rolled-back server trusted nothing any more, and asked for ever"},
 	{1789, 200, "a record was pushed to a home that its sender did not know, and lost the right to read"},
 	{1117, 200, "(the checker's own) a tripwire after a proven fork, whose writes a copy forgot and others had replaced"},
 	{331, 200, "a flag did not come with later changes of a record that its author had pushed and never been sent"},

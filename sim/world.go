@@ -429,7 +429,12 @@ func (w *world) adopt(r syncproto.Record, path string, s syncproto.Sibling) erro
 		return err
 	}
 	if w.hostile != nil && w.hostile.owns(s.Dot.Replica) {
-		_, err := w.oracle.written("hostile", r.ID(), path, s, w.hostile.killed(r.ID(), path, s.Dot))
+		e, err := w.oracle.written("hostile", r.ID(), path, s, w.hostile.killed(r.ID(), path, s.Dot))
+		if err == nil {
+			for _, k := range w.hostile.killers(r.ID(), path, s.Dot) {
+				k.replaced(e)
+			}
+		}
 		return err
 	}
 	if w.hostile != nil && w.authors[s.Dot.Replica] == nil && strings.HasPrefix(s.Value.JSON(), `"hostile`) {
