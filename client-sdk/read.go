@@ -15,11 +15,22 @@ import (
 // Deleted set; one that headquarters erased or that was evicted is
 // [syncproto.CodeNotFound].
 func (r *Replica) Get(id ID) (*Record, error) {
-	d, err := r.read(id)
+	st, err := r.load()
 	if err != nil {
 		return nil, err
 	}
-	shown, err := r.show(d)
+	var shown *Record
+	err = r.view(func(tx *cache.Tx) error {
+		d, err := readDocument(tx, st, id)
+		if err != nil || d.isNew() {
+			return err
+		}
+		shown, err = r.showIn(tx, st, d)
+		return err
+	})
+	if err == nil && shown == nil {
+		return nil, syncproto.CodeNotFound
+	}
 	if err == nil && ablate.Off(ablate.A22ProjectionPure) {
 		err = r.writeShown(shown)
 	}

@@ -258,7 +258,7 @@ func openDocument(id ID, get func(ID) (docPart, error)) (*document, error) {
 		return nil, err
 	}
 	main.class = main.row.scope.Class()
-	d := &document{id: id, kind: main.row.kind, parts: []docPart{main}}
+	d := &document{id: id, kind: main.row.kind, parts: append(make([]docPart, 0, 4), main)}
 	if main.row.scope != "" {
 		d.region = main.row.scope.Region()
 	}

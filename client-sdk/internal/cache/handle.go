@@ -92,7 +92,7 @@ func inspect(f *os.File) (wounds, error) {
 // warm reads the pages in use once, in the order in which they lie on the disk: many times faster on flash than one by one,
 // which is how the walk, and later bbolt's map, ask for them.
 func warm(f *os.File, size int64) error {
-	chunk := make([]byte, 256<<10)
+	chunk := make([]byte, min(max(size, pageSize), 256<<10))
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.NewSectionReader(f, 0, size), chunk)
 	return err
 }

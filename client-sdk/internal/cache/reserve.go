@@ -7,6 +7,9 @@ import "os"
 // seventh longer. One write of zeros allocates for many saves.
 const reserve = 256 << 10
 
+// zeros is what reserve is written with. Nobody writes to it.
+var zeros [reserve]byte
+
 // reserver writes zeros behind the pages in use. Only the holder of the writing transaction may use it: bbolt writes there
 // within commits only, and reads there never.
 type reserver struct {
@@ -35,7 +38,7 @@ func (r *reserver) ahead(used int64) {
 	if n <= 0 {
 		return
 	}
-	if _, err := r.file.WriteAt(make([]byte, n), r.to); err == nil {
+	if _, err := r.file.WriteAt(zeros[:n], r.to); err == nil {
 		r.to += n
 	}
 }
