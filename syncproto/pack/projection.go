@@ -174,6 +174,10 @@ func (p Projection) Doc() map[string]any {
 		if e.json == "" {
 			continue
 		}
+		if e.json[0] == '"' && strings.IndexByte(e.json, '\\') < 0 {
+			out[e.name] = e.json[1 : len(e.json)-1]
+			continue
+		}
 		var x any
 		d := json.NewDecoder(strings.NewReader(e.json))
 		d.UseNumber()

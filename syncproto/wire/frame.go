@@ -50,9 +50,13 @@ type FrameReader struct {
 	frames int
 }
 
+// readAhead is for the lengths of frames: what is longer goes past the buffer
+// into the frame.
+const readAhead = 4 << 10
+
 // NewFrameReader reads frames from r, which should be a [NewBodyReader].
 func NewFrameReader(r io.Reader, format Format) *FrameReader {
-	return &FrameReader{r: bufio.NewReaderSize(r, 16<<10), format: format}
+	return &FrameReader{r: bufio.NewReaderSize(r, readAhead), format: format}
 }
 
 // Request reads the next frame of a request; io.EOF after the last. Other
