@@ -76,7 +76,7 @@ func checkHeader(ctx context.Context, path string) (err error) {
 	case id != applicationID:
 		return fmt.Errorf("an SQLite database of another program: %w", store.ErrForeign)
 	}
-	version, err := one(s, store.ErrForeign, number, `PRAGMA user_version`)
+	version, err := one(s, store.ErrForeign, number, sqlUserVersion)
 	if err != nil {
 		return err
 	}

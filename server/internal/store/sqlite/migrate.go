@@ -27,7 +27,7 @@ func migrate(ctx context.Context, path string, o Options) (err error) {
 	db.SetMaxOpenConns(1)
 	defer func() { err = errors.Join(err, db.Close()) }()
 
-	version, err := userVersion(ctx, db) // again, now with what is in the log
+	version, err := userVersion(ctx, db)
 	if err != nil || version == schemaVersion {
 		return err
 	}
@@ -58,7 +58,9 @@ func migrate(ctx context.Context, path string, o Options) (err error) {
 	return nil
 }
 
+const sqlUserVersion = `PRAGMA user_version`
+
 func userVersion(ctx context.Context, db *sql.DB) (v int64, err error) {
-	err = db.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&v)
+	err = db.QueryRowContext(ctx, sqlUserVersion).Scan(&v)
 	return v, translate(err)
 }

@@ -93,9 +93,6 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := prepareFile(ctx, path, o); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, path, o); err != nil {
-		return nil, err
-	}
 	s := &Store{path: path, options: o, damages: newDamages(o.OnDamage)}
 	s.readers = newReaders(o.Readers, func(ctx context.Context) (*conn, error) { return s.connect(ctx, true) })
 	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
@@ -104,7 +101,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 			err = errors.Join(err, s.closeConns())
 		}
 	}()
-	if s.writer, err = s.connect(ctx, false); err != nil {
+	if err := s.openWriter(ctx); err != nil {
 		return nil, err
 	}
 	c, err := s.readers.take(ctx) // so that what is wrong with it is known now
@@ -113,6 +110,29 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	}
 	s.readers.put(c)
 	return s, nil
+}
+
+// openWriter opens the connection that writes, on tables of this version.
+func (s *Store) openWriter(ctx context.Context) (err error) {
+	if s.writer, err = s.connect(ctx, false); err != nil {
+		return err
+	}
+	// Again, now with what is in the log. As a rule there is nothing to migrate,
+	// and then no other connection is made for it.
+	version, err := one(&session{conn: s.writer, ctx: ctx}, store.ErrNotFound, func(c *cursor) int64 { return c.int(0) }, sqlUserVersion)
+	if err != nil || version == schemaVersion {
+		return err
+	}
+	c := s.writer
+	s.writer = nil
+	if err := c.close(); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.path, s.options); err != nil {
+		return err
+	}
+	s.writer, err = s.connect(ctx, false)
+	return err
 }
 
 // connect opens a connection and asserts what durability rests on.
