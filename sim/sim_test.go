@@ -29,7 +29,11 @@ var (
 func TestMain(m *testing.M) {
 	flag.IntVar(seeds, "n", *seeds, "short for -sim.seeds")
 	flag.Parse()
-	debug.SetGCPercent(400) // a run has some megabytes, and makes many more of garbage
+	// A run has some megabytes, and makes many more of garbage.
+	debug.SetGCPercent(400)
+	if f := flag.Lookup("test.memprofile"); f == nil || f.Value.String() == "" {
+		runtime.MemProfileRate = 0 // else each half megabyte is booked with its stack
+	}
 	os.Exit(m.Run())
 }
 
