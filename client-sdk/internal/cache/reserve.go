@@ -7,8 +7,8 @@ import "os"
 // seventh longer. One write of zeros allocates for many saves.
 const reserve = 256 << 10
 
-// zeros is what reserve is written with. Nobody writes to it.
-var zeros [reserve]byte
+// zeros is what the reserve is written with. Nobody writes to it.
+var zeros [reserve]byte //nolint:gochecknoglobals // nothing but zeros
 
 // reserver writes zeros behind the pages in use. Only the holder of the writing transaction may use it: bbolt writes there
 // within commits only, and reads there never.
