@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
@@ -82,7 +85,7 @@ func (p *push) receive(next func() (*wire.Batch, error), q *pull, seal bool) (w 
 		if err != nil {
 			return nil, err
 		}
-		return nil, tx.PutSeen(p.dev.ID, store.Seen{At: p.now, App: p.opening.open.GetApp(), Waiting: p.opening.open.GetWaiting()})
+		return nil, tx.PutSeen(p.dev.ID, store.Seen{At: p.now, App: appName(p.opening.open.GetApp()), Waiting: p.opening.open.GetWaiting()})
 	}}
 	batches, stop := p.arrivals(next)
 	defer stop()
@@ -117,6 +120,27 @@ func (p *push) receive(next func() (*wire.Batch, error), q *pull, seal bool) (w 
 		return nil, nil, err
 	}
 	return w, r, nil
+}
+
+// maxAppName bounds, in characters, what is kept of an app's name.
+const maxAppName = 100
+
+// appName is what a device calls its app, as people may be shown it: printable
+// text of a bounded length. It decides nothing, so it refuses nothing.
+func appName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+	n := 0
+	for i := range s {
+		if n++; n > maxAppName {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // refuse turns a *refusal into the reply that the device acts on; other

@@ -666,6 +666,26 @@ func TestAWriteFromTheFutureIsFlaggedAndItsAuthorIsTold(t *testing.T) {
 	s.check()
 }
 
+// Not every database can keep a NUL, and nobody wants to read a megabyte.
+func TestTheNameOfAnAppIsKeptAsTextThatCanBeShown(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.22.15"))
+	a.create(1, "35.22.15", "name", "x")
+	a.rejectOpen = func(o *wire.Open) { o.App = "tim\x00pora\n 1.0 é" + strings.Repeat("é", 1000) }
+	a.sync()
+	err := s.store.View(t.Context(), func(r store.Reader) error {
+		d, err := r.DeviceStatus(a.id)
+		if want := "timpora 1.0 é" + strings.Repeat("é", 87); d.Seen.App != want {
+			t.Errorf("app %q, want %q", d.Seen.App, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.check()
+}
+
 // The same id is created in two districts. Who pushes second is told where the
 // record is, unless he may not read it there.
 func TestAPushIsToldAHomeThatItDidNotName(t *testing.T) {
