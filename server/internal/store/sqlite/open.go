@@ -12,6 +12,7 @@ import (
 
 	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
 // Options change how a store is opened. The zero value works.
@@ -67,7 +68,7 @@ type Store struct {
 	// writer is used only by who has the queue's turn.
 	writer  *conn
 	readers *readers
-	damages *damages
+	damages *tables.Damages
 }
 
 var _ store.Store = (*Store)(nil)
@@ -96,7 +97,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := migrate(ctx, path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o, damages: newDamages(o.OnDamage)}
+	s := &Store{path: path, options: o, damages: tables.NewDamages(o.OnDamage)}
 	s.readers = newReaders(o.Readers, func(ctx context.Context) (*conn, error) { return s.connect(ctx, true) })
 	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
 	defer func() {
@@ -184,7 +185,7 @@ const (
 // while it is read (sqlite.org/wal.html#the_wal_reset_bug).
 func assert(ctx context.Context, c *conn, o Options) error {
 	s := &session{conn: c, ctx: ctx}
-	text := func(c *cursor) string { return fmt.Sprint(c.row[0]) }
+	text := func(c *cursor) string { return fmt.Sprint(c.Row[0]) }
 	version, err := one(s, store.ErrNotFound, text, `SELECT sqlite_version()`)
 	if err != nil {
 		return err
