@@ -172,6 +172,12 @@ func (c *Cursor[V]) LooseBlob(i int) []byte {
 	return b
 }
 
+// LooseText returns a value that is text, or "".
+func (c *Cursor[V]) LooseText(i int) string {
+	s, _ := any(c.Row[i]).(string)
+	return s
+}
+
 // LooseID returns a value that looks like a record's id, or zero.
 func (c *Cursor[V]) LooseID(i int) (id syncproto.RecordID) {
 	if b := c.LooseBlob(i); len(b) == len(id) {
