@@ -13,11 +13,11 @@ import (
 )
 
 // Rows that come in lists are read in pages: a connection answers one question
-// at a time, and who reads a list may stop, or ask another. A page is small
-// first, and then as large as pageBytes are, so that a page of a pull takes two
-// round trips, and rows of a megabyte do not fill the memory.
+// at a time, and who reads a list may stop, or ask another. Pages double, so
+// that a reader who stops has read less than twice what he wanted, and are
+// bounded by bytes, so that rows of a megabyte do not fill the memory.
 const (
-	firstPage = 64
+	firstPage = 128
 	minPage   = 8
 	maxPage   = 2048
 	pageBytes = 8 << 20
@@ -61,7 +61,7 @@ func pages[T any](s *session, read func(*tables.Cursor[any]) T, passed func(*cur
 			if int64(len(page)) < limit {
 				return
 			}
-			limit = min(max(pageBytes/int64(size/len(page)+1), minPage), maxPage)
+			limit = min(2*limit, max(pageBytes/int64(size/len(page)+1), minPage), maxPage)
 		}
 	}
 }

@@ -124,3 +124,14 @@ func push(ctx context.Context, s store.Store, rows []store.Row, changes []store.
 		return nil, tx.Append(scope, changes)
 	}})
 }
+
+// connect opens a connection past the store.
+func connect(t testing.TB, address string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}

@@ -45,7 +45,7 @@ func (s *session) leave() {
 		return
 	}
 	s.conn = nil
-	if c := conn.Conn(); !c.IsClosed() && c.PgConn().TxStatus() != idle {
+	if c := conn.Conn(); inTransaction(c) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), cancelTime)
 		defer cancel()
 		_, _ = c.Exec(ctx, `ROLLBACK`) // if it fails, the connection leaves the pool
@@ -53,8 +53,16 @@ func (s *session) leave() {
 	conn.Release()
 }
 
-// idle is the state of a connection without a transaction.
-const idle = 'I'
+// inTransaction reports whether the server has said that a transaction is open
+// on the connection, failed or not.
+func inTransaction(c *pgx.Conn) bool {
+	const idle = 'I'
+	return !c.IsClosed() && c.PgConn().TxStatus() != idle
+}
+
+// open reports whether the transaction is certainly not committed, because it
+// is still there.
+func (s *session) open() bool { return s.conn != nil && inTransaction(s.conn.Conn()) }
 
 func (s *session) keep(err error) error {
 	if err != nil && s.err == nil {

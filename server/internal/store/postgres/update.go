@@ -106,7 +106,7 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 	switch {
 	case err == nil:
 		return then, false, nil
-	case !sent || refused(err):
+	case !sent || refused(err) || t.open():
 		return nil, transient(err, s.citus), err
 	}
 	t.leave()
