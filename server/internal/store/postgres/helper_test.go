@@ -26,7 +26,11 @@ var databases atomic.Int64 //nolint:gochecknoglobals // names of databases
 func database(t testing.TB, options ...string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	sqlOn(t, server, `CREATE DATABASE `+name+` TEMPLATE template0 `+strings.Join(options, " "))
+	from := "TEMPLATE template0"
+	if strings.HasPrefix(strings.Join(options, " "), "TEMPLATE") {
+		from = ""
+	}
+	sqlOn(t, server, `CREATE DATABASE `+name+` `+from+` `+strings.Join(options, " "))
 	t.Cleanup(func() { sqlOn(t, server, `DROP DATABASE `+name+` WITH (FORCE)`) })
 	u, err := url.Parse(server)
 	if err != nil {

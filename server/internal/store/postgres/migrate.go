@@ -82,7 +82,7 @@ func versionOf(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
 	case !ours:
 		return 0, nil
 	}
-	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM `+versionTable+` WHERE is_applied`).Scan(&version); err != nil {
+	if err := conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM sambang_version WHERE is_applied`).Scan(&version); err != nil {
 		return 0, err
 	}
 	if version > schemaVersion {

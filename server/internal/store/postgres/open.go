@@ -182,39 +182,47 @@ func set(ctx context.Context, conn *pgx.Conn, o Options) error {
 // assert refuses a connection that would not keep what it confirms, or not as
 // it was.
 func assert(ctx context.Context, conn *pgx.Conn) error {
-	var version, fsync, pages, commit, encoding, readOnly string
-	var standby bool
-	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num'), current_setting('fsync'), current_setting('full_page_writes'),
+	var of settings
+	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
 		current_setting('synchronous_commit'), current_setting('server_encoding'), current_setting('default_transaction_read_only'), pg_is_in_recovery()`).
-		Scan(&version, &fsync, &pages, &commit, &encoding, &readOnly, &standby)
+		Scan(&of.version, &of.fsync, &of.fullPages, &of.commit, &of.encoding, &of.readOnly, &of.standby)
 	if err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		ok   bool
-		says string
-	}{
-		{atLeast(version, minVersion), "PostgreSQL " + version + " is older than 15"},
-		{fsync == "on", "fsync is " + fsync + ": a power cut would lose what was confirmed"},
-		{pages == "on", "full_page_writes is " + pages + ": a power cut would leave torn pages"},
-		{commit != "off", "synchronous_commit is off: a crash would lose what was confirmed"},
-		{encoding == "UTF8", "the encoding of the database is " + encoding + ", must be UTF8"},
-		{readOnly == "off", "the database is read-only"},
-		{!standby, "the server is a standby"},
-	} {
-		if !c.ok {
-			return errors.New(c.says)
-		}
+	return of.refuse()
+}
+
+// settings are what durability rests on.
+type settings struct {
+	version                                      int
+	fsync, fullPages, commit, encoding, readOnly string
+	standby                                      bool
+}
+
+func (of *settings) refuse() error {
+	switch {
+	case of.version < minVersion:
+		return fmt.Errorf("PostgreSQL %d is older than 15", of.version/versionStep)
+	case of.fsync != "on":
+		return fmt.Errorf("fsync is %s: a power cut would lose what was confirmed", of.fsync)
+	case of.fullPages != "on":
+		return fmt.Errorf("full_page_writes is %s: a power cut would leave torn pages", of.fullPages)
+	case of.commit == "off":
+		return errors.New("synchronous_commit is off: a crash would lose what was confirmed")
+	case of.encoding != "UTF8":
+		return fmt.Errorf("the encoding of the database is %s, must be UTF8", of.encoding)
+	case of.readOnly != "off":
+		return errors.New("the database is read-only")
+	case of.standby:
+		return errors.New("the server is a standby")
 	}
 	return nil
 }
 
-const minVersion = 150000
-
-func atLeast(version string, want int) bool {
-	n, err := strconv.Atoi(version)
-	return err == nil && n >= want
-}
+const (
+	versionStep = 10_000 // between two versions in the server's number
+	minVersion  = 15 * versionStep
+)
 
 // Close waits for the running updates and the open views, and closes the
 // connections. Updates that wait for their first scope get store.ErrClosed.
