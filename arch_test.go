@@ -40,7 +40,9 @@ var layers = []struct {
 	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
 	{"server/internal/auth", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "who is calling is decided below HTTP"},
 	{"server/internal/store", []string{"syncproto"}, nil, "the contract of storage knows nothing of those who use it"},
-	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/storetest"}, "engines share the contract and its suite, never each other's SQL"},
+	{"server/internal/store/tables", []string{"syncproto", "=server/internal/store"}, nil, "what a row is, is the same on every engine, and needs none of them"},
+	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
+	{"server/internal/store/postgres", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
@@ -75,7 +77,9 @@ var owned = []struct {
 }{
 	{[]string{"github.com/labstack/echo"}, []string{"server/internal/httpapi"}, "the HTTP framework stays replaceable"},
 	{[]string{"go.etcd.io/bbolt"}, []string{"client-sdk/internal/cache", "bench"}, "the cache's file has one reader and writer; a bench measures the floor below it"},
-	{[]string{"database/sql", "modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
+	{[]string{"database/sql", "github.com/pressly/goose"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
+	{[]string{"modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "a driver is its engine's; a bench measures the floor below it"},
+	{[]string{"github.com/jackc/pgx"}, []string{"server/internal/store/postgres"}, "a driver is its engine's"},
 }
 
 // forbidden names what the production code of a folder may not import.

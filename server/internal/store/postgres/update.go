@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
+)
+
+// Update implements [store.Store]. Each step is a transaction of its own, and
+// runs again after a failure that may pass.
+//
+// ctx ends the waits for a step's scopes, and the call between two steps. A
+// running step finishes, and the outcome of a commit is waited for.
+func (s *Store) Update(ctx context.Context, steps ...store.Step) error {
+	if err := s.gate.enter(ctx); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	defer s.gate.leave()
+	todo := slices.Clone(steps)
+	for begun := false; len(todo) > 0; begun = true {
+		then, err := s.step(ctx, &todo[0], begun)
+		if err != nil {
+			return fmt.Errorf("update: %w", err)
+		}
+		todo = append(todo[1:], then...)
+	}
+	return nil
+}
+
+// step runs a step until it is kept, or fails by itself.
+func (s *Store) step(ctx context.Context, step *store.Step, begun bool) (then []store.Step, err error) {
+	scopes := slices.Clone(step.Scopes)
+	slices.Sort(scopes)
+	scopes = slices.Compact(scopes)
+	if err := s.places.take(ctx, scopes, begun); err != nil {
+		return nil, err
+	}
+	defer s.places.give(scopes)
+	locked := 0
+	for try := 1; ; try++ {
+		then, again, err := s.try(ctx, step, scopes)
+		if lockedOut(err) {
+			locked++
+		}
+		switch {
+		case err == nil:
+			return then, nil
+		case !again:
+			return nil, err
+		case try >= s.options.Tries || locked >= lockTries:
+			return nil, fmt.Errorf("%w: %w", store.ErrBusy, err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lockTries is how many times a step waits for a scope that another server does
+// not let go.
+const lockTries = 3
+
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// pause waits before a try, longer each time, and never as long as who failed
+// at the same moment.
+func pause(ctx context.Context, try int) error {
+	d := lastPause
+	if try < 8 { // where doubling passes lastPause
+		d = firstPause << (try - 1)
+	}
+	d = d/2 + rand.N(d) //nolint:gosec // a pause, not a secret
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// try runs a step in a transaction of its own, once. Again says that it failed
+// by what may pass, and that nothing of it is there.
+func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (then []store.Step, again bool, err error) {
+	t, err := s.begin(ctx, scopes)
+	if err != nil {
+		return nil, transient(err, s.citus), err
+	}
+	defer t.leave()
+	// From here on the step finishes, whatever becomes of the caller.
+	t.ctx = context.WithoutCancel(ctx)
+	if then, err = step.Do(t); err != nil {
+		return nil, transient(t.err, s.citus), err
+	}
+	sent, err := t.end()
+	switch {
+	case err == nil:
+		return then, false, nil
+	case !sent || refused(err) || t.open():
+		return nil, transient(err, s.citus), err
+	}
+	t.leave()
+	committed, err := s.outcome(t.ctx, t.xid, err)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case committed:
+		return then, false, nil
+	}
+	return nil, true, errLost
+}
+
+var (
+	errLost    = errors.New("the connection was lost before the commit")
+	errUnknown = errors.New("the connection was lost in the commit, and what became of it can't be told")
+)
+
+// outcome finds out whether a transaction was committed whose answer was lost.
+//
+// On Citus it can't: the transaction that counts is the one of the scope's
+// node, and the coordinator may have died between the two. The step is not run
+// again then, because it need not be one that changes nothing twice (a code
+// that was used is used). The caller is told to try again: a device that sends
+// its push again finds what became of it.
+func (s *Store) outcome(ctx context.Context, xid string, cause error) (committed bool, err error) {
+	for try := 1; !s.citus && xid != "" && try <= s.options.Tries; try++ {
+		status, err := s.status(ctx, xid)
+		switch {
+		case err == nil && status == "committed":
+			return true, nil
+		case err == nil && status == "aborted":
+			return false, nil
+		case err == nil && status != "in progress":
+			return false, fmt.Errorf("%w: %w: %w", store.ErrBusy, errUnknown, cause) // too long ago
+		case err != nil && !transient(err, false):
+			return false, fmt.Errorf("%w: %w: %w: %w", store.ErrBusy, errUnknown, err, cause)
+		}
+		if err := pause(ctx, try); err != nil {
+			return false, err
+		}
+	}
+	return false, fmt.Errorf("%w: %w: %w", store.ErrBusy, errUnknown, cause)
+}
+
+// status asks the server what became of a transaction.
+func (s *Store) status(ctx context.Context, xid string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	conn, err := s.writers.Acquire(ctx)
+	if err != nil {
+		return "", translate(ctx, err)
+	}
+	defer conn.Release()
+	var found []string
+	err = exchange(ctx, conn.Conn(), s.damages, []command{into(&found, readText, sqlOutcome, xid)})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0], nil
+}
+
+const sqlOutcome = `SELECT coalesce(pg_xact_status($1::text::xid8), 'too long ago')`
+
+func readText(c *tables.Cursor[any]) string { return c.Text(0) }
+func readInt(c *tables.Cursor[any]) int64   { return c.Int(0) }
