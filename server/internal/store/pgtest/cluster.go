@@ -35,7 +35,10 @@ type Options struct {
 
 // Cluster is a running PostgreSQL. It is safe for concurrent use.
 type Cluster struct {
-	url *url.URL // of the superuser, to the database postgres; it never changes
+	url *url.URL // of the superuser, to the database postgres or that of the environment; it never changes
+
+	citus   bool       // it is a node of a Citus cluster
+	workers []*Cluster // of a coordinator
 
 	// Of a cluster that was started here:
 	bin    binaries
@@ -223,12 +226,19 @@ func freePort(ctx context.Context) (int, error) {
 	return 0, errors.New("found no free port between 15000 and 32000")
 }
 
-// URL returns the superuser's, to the database postgres.
+// URL returns the superuser's, to the database postgres; or that of the environment.
 func (c *Cluster) URL() string { return c.url.String() }
 
 // Folder holds the cluster: data, log, and the Unix socket. Empty for a server
 // that was not started here.
 func (c *Cluster) Folder() string { return c.folder }
+
+func (c *Cluster) port() string {
+	if port := c.url.Port(); port != "" {
+		return port
+	}
+	return "5432"
+}
 
 // PID returns the postmaster's process id; 0 when it is stopped.
 func (c *Cluster) PID() int {

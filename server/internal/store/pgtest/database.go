@@ -22,11 +22,15 @@ func (c *Cluster) Database(tb testing.TB, clauses ...string) string {
 	name, password := newName(tb), rand.Text()
 	owner := quote(name)
 	c.exec(tb, fmt.Sprintf("CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '%s'", owner, password))
-	c.cleanup(tb, "DROP ROLE "+owner)
+	c.atEnd(tb, "DROP ROLE "+owner)
 	c.exec(tb, fmt.Sprintf("CREATE DATABASE %s OWNER %s TEMPLATE template0 %s", owner, owner, strings.Join(clauses, " ")))
 	c.dropAtEnd(tb, name)
 	c.exec(tb, fmt.Sprintf("REVOKE ALL ON DATABASE %s FROM PUBLIC", owner)) // nobody else's role comes in
-	return c.with(url.UserPassword(name, password), name)
+	user := url.UserPassword(name, password)
+	if c.citus {
+		c.join(tb, name, user)
+	}
+	return c.with(user, name)
 }
 
 // Admin returns the superuser's URL of the database of a URL: for roles,
@@ -52,6 +56,12 @@ func (c *Cluster) Exec(tb testing.TB, at string, statements ...string) {
 // would, and returns how many there were.
 func (c *Cluster) Disconnect(tb testing.TB, at string) int {
 	tb.Helper()
+	return c.disconnect(tb, databaseOf(tb, at), "backend_type = 'client backend'")
+}
+
+// disconnect ends the processes of this node that are in a database and of that kind.
+func (c *Cluster) disconnect(tb testing.TB, name, kind string) int {
+	tb.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	conn, err := c.connect(ctx, c.URL())
@@ -60,10 +70,10 @@ func (c *Cluster) Disconnect(tb testing.TB, at string) int {
 	}
 	defer conn.Close(ctx) //nolint:errcheck // its answer is here
 	var n int
-	// With a timeout, it returns only when the backend has ended.
-	err = conn.QueryRow(ctx, `SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`, databaseOf(tb, at)).Scan(&n)
+	// With a timeout, it returns only when the process has ended.
+	err = conn.QueryRow(ctx, "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 60000)) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND "+kind, name).Scan(&n)
 	if err != nil {
-		tb.Fatalf("end the connections of a database: %v", err)
+		tb.Fatalf("end the connections to a database: %v", err)
 	}
 	return n
 }
@@ -89,7 +99,9 @@ func (c *Cluster) Snapshot(tb testing.TB, at string) *Snapshot {
 	s := &Snapshot{c: c, name: newName(tb), of: of}
 	c.exec(tb, "ALTER DATABASE "+quote(from)+" ALLOW_CONNECTIONS false")
 	defer c.exec(tb, "ALTER DATABASE "+quote(from)+" ALLOW_CONNECTIONS true")
-	c.Disconnect(tb, at)
+	for _, node := range c.nodes() {
+		node.disconnect(tb, from, "true") // also what Citus runs in the background
+	}
 	c.exec(tb, "CREATE DATABASE "+quote(s.name)+" TEMPLATE "+quote(from))
 	c.dropAtEnd(tb, s.name)
 	return s
@@ -154,25 +166,41 @@ func (c *Cluster) with(user *url.Userinfo, database string) string {
 }
 
 func (c *Cluster) dropAtEnd(tb testing.TB, name string) {
-	c.cleanup(tb, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+	c.atEnd(tb, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
 }
 
-// cleanup runs a statement when the test ends, unless the cluster has ended.
-func (c *Cluster) cleanup(tb testing.TB, statement string) {
+// unspread keeps Citus from doing a statement on other nodes by itself.
+const unspread = "SET citus.enable_ddl_propagation TO off"
+
+// administer runs a statement on this node alone.
+func (c *Cluster) administer(statement string) error {
+	if c.citus {
+		return c.tryExec(c.URL(), unspread, statement)
+	}
+	return c.tryExec(c.URL(), statement)
+}
+
+// atEnd runs a statement on each node when the test ends, unless that has ended before.
+func (c *Cluster) atEnd(tb testing.TB, statement string) {
 	tb.Cleanup(func() {
-		if c.folder != "" && c.PID() == 0 {
-			return
-		}
-		if err := c.tryExec(c.URL(), statement); err != nil {
-			tb.Errorf("clean up: %v", err)
+		for _, node := range c.nodes() {
+			if node.folder != "" && node.PID() == 0 {
+				continue
+			}
+			if err := node.administer(statement); err != nil {
+				tb.Errorf("clean up: %v", err)
+			}
 		}
 	})
 }
 
+// exec runs a statement on each node.
 func (c *Cluster) exec(tb testing.TB, statement string) {
 	tb.Helper()
-	if err := c.tryExec(c.URL(), statement); err != nil {
-		tb.Fatal(err)
+	for _, node := range c.nodes() {
+		if err := node.administer(statement); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 

@@ -22,5 +22,6 @@
 //
 //	SAMBANG_REQUIRE_POSTGRES=1  fail where there is no PostgreSQL; .ci/run sets it
 //	SAMBANG_TEST_POSTGRES_URL   use this server, as a superuser, instead of starting one
-//	SAMBANG_TEST_CITUS_URL      the coordinator of a Citus cluster, as a superuser
+//	SAMBANG_TEST_CITUS_URL      the coordinator of a Citus cluster, as a superuser, by way of a database that knows its
+//	                            workers; without it, one is started where the extension is installed
 package pgtest

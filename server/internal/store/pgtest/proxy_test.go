@@ -47,6 +47,7 @@ func things(t *testing.T) (at string, c *pgtest.Cluster) {
 }
 
 func TestAProxyCounts(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -124,6 +125,7 @@ func TestAProxyCounts(t *testing.T) {
 // the server has done with the connection, and all of the transaction is there
 // or nothing. Of a COMMIT that was cut, both happen.
 func TestAProxyCutsAtEachMessage(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	look := connect(t, at)
 	p := pgtest.NewProxy(t, at)
@@ -169,6 +171,7 @@ func TestAProxyCutsAtEachMessage(t *testing.T) {
 
 // A client sees half of the answer: some rows, not all, and no end.
 func TestAProxyCutsWithinAnAnswer(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -188,6 +191,7 @@ func TestAProxyCutsWithinAnAnswer(t *testing.T) {
 
 // A server that is busy with what it was sent keeps no client waiting.
 func TestAProxyCutsWhileTheServerWorks(t *testing.T) {
+	t.Parallel()
 	at, c := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -201,6 +205,7 @@ func TestAProxyCutsWhileTheServerWorks(t *testing.T) {
 }
 
 func TestAProxyThatIsArmedTooFarDoesNotFire(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	p.Arm(pgtest.Cut{N: 1000, Place: pgtest.Before})
@@ -213,6 +218,7 @@ func TestAProxyThatIsArmedTooFarDoesNotFire(t *testing.T) {
 }
 
 func TestAProxySevers(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -224,6 +230,7 @@ func TestAProxySevers(t *testing.T) {
 }
 
 func TestAProxyIsAsSlowAsItIsTold(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -252,6 +259,7 @@ func TestAProxyIsAsSlowAsItIsTold(t *testing.T) {
 
 // A cancel request is a connection of its own, and no message of an operation.
 func TestAProxyPassesACancelRequest(t *testing.T) {
+	t.Parallel()
 	at, _ := things(t)
 	p := pgtest.NewProxy(t, at)
 	conn := connect(t, p.URL())
@@ -280,6 +288,7 @@ func TestAProxyPassesACancelRequest(t *testing.T) {
 }
 
 func TestAProxyOutlivesItsServer(t *testing.T) {
+	t.Parallel()
 	c := pgtest.StartOwn(t, pgtest.Options{})
 	at := c.Database(t)
 	p := pgtest.NewProxy(t, at)
