@@ -9,25 +9,19 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
-	"github.com/sambang-id/sambang/internal/disk"
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/httpapi"
 	"github.com/sambang-id/sambang/server/internal/store"
-	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto/pack"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
-
-// StoreFile is the name of the store in the data folder.
-const StoreFile = "sambang.db"
 
 // Server is an opened server. It is safe for concurrent use.
 type Server struct {
@@ -72,11 +66,7 @@ func New(c Config) (_ *Server, err error) {
 	if s.identity, err = auth.OpenIdentity(c.Data, c.Rand); err != nil {
 		return nil, err
 	}
-	options := sqlite.Options{OnDamage: damaged(c.Logger)}
-	if hand := disk.Of(c.Rand); hand != nil { // the checker's
-		options.Commit = func(do func() error) error { return hand("commit", do) }
-	}
-	if s.store, err = sqlite.Open(context.Background(), filepath.Join(c.Data, StoreFile), options); err != nil {
+	if s.store, err = openStore(context.Background(), c); err != nil {
 		return nil, err
 	}
 	if err := syncFolders(c.Data); err != nil {
@@ -100,14 +90,6 @@ func New(c Config) (_ *Server, err error) {
 		Now: c.Now, Logger: c.Logger, Limits: c.Limits, TrustedProxies: c.TrustedProxies, MetricsApart: c.MetricsListen != "",
 	})
 	return s, nil
-}
-
-// damaged logs a row that is not what was written: whoever runs the server has
-// to know before anybody asks.
-func damaged(logger *slog.Logger) func(*store.Damage) {
-	return func(d *store.Damage) {
-		logger.Error("the store is damaged: run sambangd check", "table", d.Table, "scope", d.Scope, "seq", d.Seq, "id", d.Key)
-	}
 }
 
 // ID returns the server's id, which tokens and receipts name.

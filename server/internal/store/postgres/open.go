@@ -31,6 +31,11 @@ type Options struct {
 	// lock, a lost connection. The pauses between them grow from 5 milliseconds
 	// to one second. Default: 16, which outlasts a restart of 8 seconds.
 	Tries int
+	// Commit is a test's hand on the database: it is called around each commit,
+	// and whatever finds out what became of one. It may return an error without
+	// calling do, and then nothing of the step happened; or after it, and then
+	// all of it did. Default: the commit alone.
+	Commit func(do func() error) error
 	// OnDamage is told of each damaged row that a read comes upon, once. It must
 	// return soon, and not use the store. Default: nobody is told.
 	OnDamage func(*store.Damage)
@@ -45,6 +50,9 @@ func (o Options) withDefaults() Options {
 	def(&o.Writers, 8)
 	def(&o.Readers, 8)
 	def(&o.Tries, 16)
+	if o.Commit == nil {
+		o.Commit = func(do func() error) error { return do() }
+	}
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = 5 * time.Second
 	}

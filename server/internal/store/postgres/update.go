@@ -102,22 +102,36 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 	if then, err = step.Do(t); err != nil {
 		return nil, transient(t.err, s.citus), err
 	}
+	err = s.options.Commit(func() error {
+		var err error
+		again, err = s.commit(t)
+		return err
+	})
+	if err != nil {
+		return nil, again, err
+	}
+	return then, false, nil
+}
+
+// commit ends a step's transaction. Again says that it failed by what may pass,
+// and that nothing of it is there.
+func (s *Store) commit(t *tx) (again bool, err error) {
 	sent, err := t.end()
 	switch {
 	case err == nil:
-		return then, false, nil
+		return false, nil
 	case !sent || refused(err) || t.open():
-		return nil, transient(err, s.citus), err
+		return transient(err, s.citus), err
 	}
 	t.leave()
 	committed, err := s.outcome(t.ctx, t.xid, err)
 	switch {
 	case err != nil:
-		return nil, false, err
+		return false, err
 	case committed:
-		return then, false, nil
+		return false, nil
 	}
-	return nil, true, errLost
+	return true, errLost
 }
 
 var (
