@@ -76,7 +76,7 @@ func indexNames() []string {
 func checkSums(v *session, report func(string)) error {
 	for _, t := range allTables {
 		seen := map[store.Damage]bool{}
-		err := v.each(`SELECT `+t.list+` FROM `+t.Name, nil, func(c *cursor) bool {
+		err := v.each(`SELECT `+t.list+` FROM `+t.Name, func(c *cursor) bool {
 			if c.Sound(t.Table) {
 				return true
 			}
@@ -122,7 +122,7 @@ var rules = [...]struct{ violation, query string }{
 
 func checkRules(v *session, report func(string)) error {
 	for _, r := range rules {
-		err := v.each(r.query, nil, func(c *cursor) bool {
+		err := v.each(r.query, func(c *cursor) bool {
 			report(r.violation + ": " + c.Text(0))
 			return true
 		})
@@ -136,7 +136,7 @@ func checkRules(v *session, report func(string)) error {
 // checkScopes looks at the names of the scopes that have rows. The store's own
 // have a counter that is never raised: it is their lock.
 func checkScopes(v *session, report func(string)) error {
-	return v.each(`SELECT scope FROM scopes WHERE seq > 0 UNION SELECT scope FROM records UNION SELECT scope FROM changes ORDER BY 1`, nil, func(c *cursor) bool {
+	return v.each(`SELECT scope FROM scopes WHERE seq > 0 UNION SELECT scope FROM records UNION SELECT scope FROM changes ORDER BY 1`, func(c *cursor) bool {
 		if _, err := syncproto.ParseScope(c.Text(0)); err != nil {
 			report("scope: " + err.Error())
 		}
@@ -145,7 +145,7 @@ func checkScopes(v *session, report func(string)) error {
 }
 
 func checkChanges(v *session, report func(string)) error {
-	return v.each(`SELECT `+changesTable.list+` FROM changes WHERE length(ops) > 0`, nil, func(c *cursor) bool {
+	return v.each(`SELECT `+changesTable.list+` FROM changes WHERE length(ops) > 0`, func(c *cursor) bool {
 		if change := tables.ReadChange(&c.Cursor); c.Err == nil {
 			reportAny(report, tables.ChangeProblem(&change))
 		}
@@ -154,7 +154,7 @@ func checkChanges(v *session, report func(string)) error {
 }
 
 func checkPastWrites(v *session, report func(string)) error {
-	return v.each(`SELECT `+pastWritesTable.list+` FROM past_writes WHERE length(value) > 0`, nil, func(c *cursor) bool {
+	return v.each(`SELECT `+pastWritesTable.list+` FROM past_writes WHERE length(value) > 0`, func(c *cursor) bool {
 		if w := tables.ReadPastWrite(&c.Cursor); c.Err == nil {
 			reportAny(report, tables.PastWriteProblem(&w))
 		}

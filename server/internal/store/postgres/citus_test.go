@@ -100,14 +100,12 @@ func joined(e ast.Expr) string {
 	return "…"
 }
 
-var sqlBegin = regexp.MustCompile(`^(SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE|CREATE|DROP|ALTER|WITH|LOCK|TRUNCATE|COPY) `) //nolint:gochecknoglobals // a pattern
+var sqlBegin = regexp.MustCompile(`^(SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE|CREATE|DROP|ALTER|WITH|LOCK|TRUNCATE|COPY) `)
 
 func isSQL(s string) bool { return sqlBegin.MatchString(s) && !strings.HasSuffix(s, "INSERT INTO …") }
 
 // acrossScopes are the reads that ask all nodes of a cluster, by their
 // beginning. Each has its reason.
-//
-//nolint:gochecknoglobals // a list, never written to
 var acrossScopes = []string{
 	`SELECT … FROM records WHERE id = ANY($1)`,       // a record wherever it is
 	`SELECT … FROM records WHERE moved_to IS NULL`,   // the log of headquarters
@@ -147,15 +145,10 @@ var acrossScopes = []string{
 }
 
 var (
-	//nolint:gochecknoglobals // patterns
 	volatile = regexp.MustCompile(`(?i)\b(clock_timestamp|timeofday|random|nextval|gen_random_uuid|statement_timestamp|now|current_timestamp|txid_current|pg_current_xact_id)\b`)
-	//nolint:gochecknoglobals // patterns
 	oneScope = regexp.MustCompile(`(?:\b|\.)scope = \$\d+`)
-	//nolint:gochecknoglobals // patterns
-	written = regexp.MustCompile(`^(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)`)
-	//nolint:gochecknoglobals // patterns
-	read = regexp.MustCompile(`\b(?:FROM|JOIN) (\w+)`)
-	//nolint:gochecknoglobals // patterns
+	written  = regexp.MustCompile(`^(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)`)
+	read     = regexp.MustCompile(`\b(?:FROM|JOIN) (\w+)`)
 	rescoped = regexp.MustCompile(`(?i)SET (?:[^W]|W[^H])*\bscope = `)
 )
 
@@ -204,20 +197,13 @@ func lintStatement(s string, used map[string]bool) (out []string) {
 }
 
 var (
-	//nolint:gochecknoglobals // patterns
 	createTable = regexp.MustCompile(`(?s)CREATE TABLE (\w+) \((.*?)\n\)`)
-	//nolint:gochecknoglobals // patterns
-	inlineKey = regexp.MustCompile(`(?m)^\s*(\w+) .*\b(PRIMARY KEY|UNIQUE)\b`)
-	//nolint:gochecknoglobals // patterns
-	tableKey = regexp.MustCompile(`(?m)^\s*(?:PRIMARY KEY|UNIQUE) \(([^)]*)\)`)
-	//nolint:gochecknoglobals // patterns
+	inlineKey   = regexp.MustCompile(`(?m)^\s*(\w+) .*\b(PRIMARY KEY|UNIQUE)\b`)
+	tableKey    = regexp.MustCompile(`(?m)^\s*(?:PRIMARY KEY|UNIQUE) \(([^)]*)\)`)
 	uniqueIndex = regexp.MustCompile(`CREATE UNIQUE INDEX (?:CONCURRENTLY )?\w+ ON (\w+) \(([^)]*)\)`)
-	//nolint:gochecknoglobals // patterns
-	dropMany = regexp.MustCompile(`(?i)DROP \w+(?: IF EXISTS)? \w+\s*,`)
-	//nolint:gochecknoglobals // patterns
-	placed = regexp.MustCompile(`create_(distributed|reference)_table\('(\w+)'`)
-	//nolint:gochecknoglobals // patterns
-	comments = regexp.MustCompile(`(?m)--.*$`)
+	dropMany    = regexp.MustCompile(`(?i)DROP \w+(?: IF EXISTS)? \w+\s*,`)
+	placed      = regexp.MustCompile(`create_(distributed|reference)_table\('(\w+)'`)
+	comments    = regexp.MustCompile(`(?m)--.*$`)
 )
 
 // lintSchema looks at a migration.

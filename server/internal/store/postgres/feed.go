@@ -82,7 +82,7 @@ func (s *session) Feed(scope syncproto.Scope, after, upTo uint64) iter.Seq2[stor
 
 // Heads implements [store.HeadReader].
 func (s *session) Heads(region syncproto.Region, class syncproto.Class) ([]store.Head, error) {
-	condition, args := `true`, []any(nil)
+	condition, args := everyRegion, []any(nil)
 	if region != "" {
 		condition, args = inRegion(region)
 	}
@@ -116,6 +116,10 @@ func (s *session) heads(condition string, args ...any) ([]store.Head, error) {
 	}
 	return slices.DeleteFunc(out, func(h store.Head) bool { return h.Seq == 0 }), err
 }
+
+// everyRegion is a condition on a scope: names of regions begin with a digit,
+// those of the store's own scopes with a letter. ':' is the byte after '9'.
+const everyRegion = `scope < ':'`
 
 // inRegion is a condition on a scope: what lies in "35.24" is it, or begins
 // with "35.24." or "35.24/"; "0" is the byte after those two.

@@ -19,7 +19,7 @@ import (
 // server is the address of a PostgreSQL for tests, as its superuser.
 const server = "postgres://postgres@127.0.0.1:54391/postgres"
 
-var databases atomic.Int64 //nolint:gochecknoglobals // names of databases
+var databases atomic.Int64
 
 // database makes an empty database that the test's end drops, and returns its
 // address.

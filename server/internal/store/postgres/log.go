@@ -74,7 +74,7 @@ func (q *query) add(text string, values ...any) {
 
 // visible returns the scopes that the filter and its grants select.
 func (s *session) visible(f store.Filter) ([]string, error) {
-	heads, err := s.heads(`true`)
+	heads, err := s.heads(everyRegion)
 	if err != nil {
 		return nil, err
 	}

@@ -162,8 +162,8 @@ func (s *session) attempt(read func() error) error {
 
 // each calls scan with each row of a query, until scan reports false. Scan must
 // not use the session.
-func (s *session) each(text string, args []any, scan func(*cursor) bool) error {
-	return s.send(command{text: text, args: args, scan: scan})
+func (s *session) each(text string, scan func(*cursor) bool) error {
+	return s.send(command{text: text, scan: scan})
 }
 
 // collect returns the rows of a query: none if it asks for a text that no row

@@ -46,6 +46,8 @@ const NoColumn = -1
 // SumColumn is the last column of every table.
 const SumColumn = "sum"
 
+// The tables.
+//
 //nolint:gochecknoglobals // descriptions, never written to
 var (
 	Scopes     = define(`scopes`, `scope`, `scope text, seq int`, "scope", "seq", "")
