@@ -167,7 +167,7 @@ func TestArchitectureCheckFindsViolations(t *testing.T) {
 		{"the product carries a suite", "server/a.go", imports(module + "/server/internal/store/storetest"), "which is for tests"},
 		{"a suite knows an engine's server", "server/internal/store/storetest/a.go", imports(module + "/internal/pgtest"), "imports internal/pgtest"},
 		{"the environment in what tests share", "server/internal/store/storetest/a.go", doc + "import \"os\"\nvar _ = os.Getenv(\"X\")\n", "reads the environment"},
-		{"a clock in what tests share", "internal/pgtest/a.go", doc + "import \"time\"\nvar _ = time.Now\n", "reads the clock"},
+		{"a clock in what tests share", "server/internal/store/storetest/a.go", doc + "import \"time\"\nvar _ = time.Now\n", "reads the clock"},
 		{"an example reaches behind the public paths", "examples/q/a.go", imports(module + "/syncproto/vectors"), "imports syncproto/vectors"},
 		{"a folder without layer", "misc/a.go", imports(), "misc has no entry in layers"},
 		{"a flag in a library", "client-sdk/a.go", imports("flag"), "reads flags"},
