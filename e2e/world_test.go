@@ -26,6 +26,7 @@ type world struct {
 	t      testing.TB
 	server *server.Server
 	dir    string
+	store  string // the address of its database, "" for a file
 	clock  *clock
 	link   *link
 	rand   io.Reader
@@ -36,17 +37,16 @@ type world struct {
 // backup saves the server, lets fn happen, and brings the saved one back.
 func (w *world) backup(fn func()) {
 	w.t.Helper()
-	saved := filepath.Join(w.t.TempDir(), "server")
 	if err := w.server.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	replace(w.t, saved, filepath.Join(w.dir, "server"))
+	restore := w.saved()
 	w.start()
 	fn()
 	if err := w.server.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	replace(w.t, filepath.Join(w.dir, "server"), saved)
+	restore()
 	w.clock.Add(10 * time.Second)
 	w.start()
 	w.clock.Add(10 * time.Second)
@@ -96,7 +96,7 @@ func (c *clock) Add(d time.Duration) {
 
 func newWorld(t testing.TB) *world {
 	w := &world{
-		t: t, dir: t.TempDir(),
+		t: t, dir: t.TempDir(), store: database(t),
 		clock: &clock{now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC)},
 		rand:  &lockedRand{r: rand.NewChaCha8([32]byte{1})},
 	}
@@ -118,7 +118,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) start() {
 	w.t.Helper()
 	s, err := server.New(server.Config{
-		Data: filepath.Join(w.dir, "server"), URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock.Now, Rand: w.rand,
+		Data: filepath.Join(w.dir, "server"), Store: w.store, URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock.Now, Rand: w.rand,
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
 	})
 	if err != nil {
