@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,16 @@ import (
 
 // server is the address of a PostgreSQL for tests, as its superuser.
 const server = "postgres://postgres@127.0.0.1:54391/postgres"
+
+// restart kills the server and starts it again, or asks it to stop first.
+func restart(t testing.TB, crash bool) {
+	t.Helper()
+	mode := map[bool]string{true: "immediate", false: "fast"}[crash]
+	command := exec.CommandContext(t.Context(), "su", "postgres", "-c", "/usr/lib/postgresql/15/bin/pg_ctl -D /tmp/pgdev/data -l /tmp/pgdev/log -w restart -m "+mode+" >/dev/null")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("restart: %v: %s", err, out)
+	}
+}
 
 var databases atomic.Int64
 
