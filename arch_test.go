@@ -37,11 +37,14 @@ var layers = []struct {
 	{"client-sdk/internal/cache", []string{"syncproto"}, nil, "the cache stores; it knows nothing of the network or of the API above it"},
 	{"client-sdk/internal/transport", []string{"syncproto"}, nil, "the transport moves bytes; it knows nothing of the cache"},
 	{"server", []string{"syncproto", "=internal/disk"}, []string{"client-sdk"}, "the server must not depend on one of its clients"},
-	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
+	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
 	{"server/internal/auth", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "who is calling is decided below HTTP"},
 	{"server/internal/store", []string{"syncproto"}, nil, "the contract of storage knows nothing of those who use it"},
-	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/storetest"}, "engines share the contract and its suite, never each other's SQL"},
+	{"server/internal/store/tables", []string{"syncproto", "=server/internal/store"}, nil, "what a row is, is the same on every engine, and needs none of them"},
+	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
+	{"server/internal/store/postgres", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
+	{"internal/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
@@ -64,7 +67,15 @@ var publicPaths = []string{
 const (
 	seams    = "internal/ablate"
 	seamTest = "internal/ablate/ablatetest" // for tests alone
+	database = "internal/pgtest"            // for tests alone: they bring their PostgreSQL
 )
+
+// forTests tells whether a folder holds what several tests share: its name says so, and only tests and other such
+// folders import it. What is for tests carries testing, passwords and processes that no product may.
+func forTests(folder string) bool { return strings.HasSuffix(path.Base(folder), "test") }
+
+// asked folders are for tests, and may ask the environment what a pipeline demands of them.
+var asked = []string{database}
 
 // owned names the only folders that may import a package or anything below it, in tests too: a second user
 // would be a second place to change.
@@ -75,7 +86,9 @@ var owned = []struct {
 }{
 	{[]string{"github.com/labstack/echo"}, []string{"server/internal/httpapi"}, "the HTTP framework stays replaceable"},
 	{[]string{"go.etcd.io/bbolt"}, []string{"client-sdk/internal/cache", "bench"}, "the cache's file has one reader and writer; a bench measures the floor below it"},
-	{[]string{"database/sql", "modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
+	{[]string{"database/sql", "github.com/pressly/goose"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
+	{[]string{"modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "a driver is its engine's; a bench measures the floor below it"},
+	{[]string{"github.com/jackc"}, []string{"server/internal/store/postgres", "internal/pgtest"}, "PostgreSQL stays inside its engine, and what its tests run"},
 }
 
 // forbidden names what the production code of a folder may not import.
@@ -149,6 +162,12 @@ func TestArchitectureCheckFindsViolations(t *testing.T) {
 		{"bbolt outside the cache", "client-sdk/a.go", imports("go.etcd.io/bbolt"), "imports go.etcd.io/bbolt"},
 		{"SQL outside its engine", "server/internal/store/a.go", imports("database/sql"), "imports database/sql"},
 		{"a driver outside its engine", "server/a.go", imports("modernc.org/sqlite/lib"), "imports modernc.org/sqlite/lib"},
+		{"PostgreSQL outside its engine", "server/a.go", imports("github.com/jackc/pgx/v5/pgxpool"), "imports github.com/jackc/pgx/v5/pgxpool"},
+		{"the product starts a PostgreSQL", "server/internal/store/postgres/a.go", imports(module + "/internal/pgtest"), "which is for tests"},
+		{"the product carries a suite", "server/a.go", imports(module + "/server/internal/store/storetest"), "which is for tests"},
+		{"a suite knows an engine's server", "server/internal/store/storetest/a.go", imports(module + "/internal/pgtest"), "imports internal/pgtest"},
+		{"the environment in what tests share", "server/internal/store/storetest/a.go", doc + "import \"os\"\nvar _ = os.Getenv(\"X\")\n", "reads the environment"},
+		{"a clock in what tests share", "server/internal/store/storetest/a.go", doc + "import \"time\"\nvar _ = time.Now\n", "reads the clock"},
 		{"an example reaches behind the public paths", "examples/q/a.go", imports(module + "/syncproto/vectors"), "imports syncproto/vectors"},
 		{"a folder without layer", "misc/a.go", imports(), "misc has no entry in layers"},
 		{"a flag in a library", "client-sdk/a.go", imports("flag"), "reads flags"},
@@ -188,6 +207,8 @@ func TestArchitectureCheckFindsViolations(t *testing.T) {
 			mustParse(t, "syncproto/a.go", doc+"import \"time\"\nvar _ = time.Second\n"),
 			mustParse(t, "syncproto/a_test.go", imports("os")),
 			mustParse(t, "server/a.go", imports(module+"/server/internal/store/sqlite")),
+			mustParse(t, "server/a_test.go", imports(module+"/internal/pgtest")),
+			mustParse(t, "internal/pgtest/a.go", doc+"import \"os\"\nimport _ \"github.com/jackc/pgx/v5\"\nvar _ = os.Getenv(\"X\")\n"),
 			mustParse(t, "examples/q/main.go", "// Command q is one.\npackage main\nimport _ \""+module+"/client-sdk\"\n"),
 		})
 		if len(got) > 0 {
@@ -301,10 +322,13 @@ func checkLayers(f file, report func(string, ...any)) {
 		target, ours := strings.CutPrefix(p, module+"/")
 		may := append(slices.Clone(l.may), "="+seams)
 		if f.test {
-			may = append(append(may, l.tests...), seamTest)
+			may = append(append(may, l.tests...), seamTest, database)
 		}
 		if ours && !within(target, l.folder) && !slices.ContainsFunc(may, func(m string) bool { return permits(m, target) }) {
 			report("%s imports %s: %s", f.name, target, l.why)
+		}
+		if ours && forTests(target) && !f.test && !forTests(f.folder) {
+			report("%s imports %s, which is for tests", f.name, target)
 		}
 	}
 }
@@ -369,7 +393,7 @@ func checkCalls(f file, report func(string, ...any)) {
 			}
 		case anyWithin(f.folder, clockless) && slices.Contains(clock[names[from.Name]], name):
 			report("%s: %s.%s reads the clock: time comes in as an argument here", at, from.Name, name)
-		case !f.command() && !within(f.folder, seams) && slices.Contains(environment[names[from.Name]], name):
+		case !f.command() && !within(f.folder, seams) && !anyWithin(f.folder, asked) && slices.Contains(environment[names[from.Name]], name):
 			report("%s: %s.%s reads the environment: only commands do, libraries take options", at, from.Name, name)
 		}
 		return true

@@ -15,9 +15,14 @@ import (
 
 // Config is what a server needs. Only Data is required.
 type Config struct {
-	// Data is the folder of the store and the identity. It is created, for its
-	// owner alone, if it does not exist.
+	// Data is the folder of the identity, and of the store unless Store names
+	// another place. It is created, for its owner alone, if it does not exist.
 	Data string
+	// Store is the address of the store, postgres://... for a PostgreSQL
+	// database, which several servers with the same identity may share. It may
+	// hold a password, so it is in no error and in no log. Default: the file
+	// [StoreFile] in Data.
+	Store string
 	// Listen is the address to serve on. Default: "127.0.0.1:8080" without TLS,
 	// ":443" with it.
 	Listen string
@@ -56,10 +61,15 @@ type Config struct {
 	// Logger gets JSON or text lines, as its handler makes them; no contents and
 	// no personal data. Default: silent.
 	Logger *slog.Logger
-	// Now is the clock. Default: time.Now.
+	// Now is the clock. Default: time.Now, and with a Store that servers share the
+	// clock of its database, so that theirs may differ.
 	Now func() time.Time
 	// Rand is the source of keys, codes and ids. Default: crypto/rand.Reader.
 	Rand io.Reader
+
+	// local is this machine's clock, for tests in which it is wrong. nil:
+	// time.Now.
+	local func() time.Time
 }
 
 // GoMemory is the soft limit of the Go runtime's memory, in bytes, for commands
@@ -87,6 +97,9 @@ func (c Config) check() error {
 		return bad("either CertFile or Autocert, not both")
 	case len(c.Pin) != 0 && len(c.Pin) != 32:
 		return bad("Pin must have 32 bytes")
+	}
+	if _, err := c.engine(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if c.URL != "" {
 		if err := auth.CheckURL(c.URL); err != nil {

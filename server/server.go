@@ -9,25 +9,19 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
-	"github.com/sambang-id/sambang/internal/disk"
 	"github.com/sambang-id/sambang/server/internal/auth"
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/httpapi"
 	"github.com/sambang-id/sambang/server/internal/store"
-	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto/pack"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
-
-// StoreFile is the name of the store in the data folder.
-const StoreFile = "sambang.db"
 
 // Server is an opened server. It is safe for concurrent use.
 type Server struct {
@@ -38,6 +32,7 @@ type Server struct {
 	hq       *hq.Service
 	api      *httpapi.API
 	certs    *certificates
+	clock    *sharedClock // nil: Config.Now is
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -53,17 +48,14 @@ func New(c Config) (_ *Server, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
 	if c.Pack == nil {
 		c.Pack = pack.Timpora()
 	}
-	s := &Server{config: c}
-	if s.certs, err = newCertificates(c); err != nil {
+	s := &Server{}
+	if s.certs, err = newCertificates(c, localClock(c)); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -72,16 +64,24 @@ func New(c Config) (_ *Server, err error) {
 	if s.identity, err = auth.OpenIdentity(c.Data, c.Rand); err != nil {
 		return nil, err
 	}
-	options := sqlite.Options{OnDamage: damaged(c.Logger)}
-	if hand := disk.Of(c.Rand); hand != nil { // the checker's
-		options.Commit = func(do func() error) error { return hand("commit", do) }
-	}
-	if s.store, err = sqlite.Open(context.Background(), filepath.Join(c.Data, StoreFile), options); err != nil {
+	if s.store, err = openStore(context.Background(), c); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
 	if err := syncFolders(c.Data); err != nil {
-		return nil, errors.Join(err, s.store.Close())
+		return nil, err
 	}
+	if err := pin(context.Background(), s.store, s.identity); err != nil {
+		return nil, err
+	}
+	if c.Now, err = s.clockOf(context.Background(), c); err != nil {
+		return nil, err
+	}
+	s.config = c
 	s.engine = engine.New(engine.Config{
 		Store: s.store, ServerID: s.identity.ServerID, ReceiptKey: s.identity.ReceiptKey, ReceiptKeyID: s.identity.ReceiptKeyID,
 		ProjectKey: s.identity.ProjectKey, Pack: c.Pack, Rand: c.Rand, Logger: c.Logger,
@@ -90,7 +90,7 @@ func New(c Config) (_ *Server, err error) {
 		Store: s.store, Decisions: s.engine, Secret: s.identity.ProjectKey, Pack: c.Pack, Audit: c.Logger, Now: c.Now,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.store.Close())
+		return nil, err
 	}
 	s.api = httpapi.New(httpapi.Config{
 		Identity: s.identity,
@@ -100,14 +100,6 @@ func New(c Config) (_ *Server, err error) {
 		Now: c.Now, Logger: c.Logger, Limits: c.Limits, TrustedProxies: c.TrustedProxies, MetricsApart: c.MetricsListen != "",
 	})
 	return s, nil
-}
-
-// damaged logs a row that is not what was written: whoever runs the server has
-// to know before anybody asks.
-func damaged(logger *slog.Logger) func(*store.Damage) {
-	return func(d *store.Damage) {
-		logger.Error("the store is damaged: run sambangd check", "table", d.Table, "scope", d.Scope, "seq", d.Seq, "id", d.Key)
-	}
 }
 
 // ID returns the server's id, which tokens and receipts name.
@@ -133,6 +125,14 @@ type health struct{ store store.Store }
 // Ready runs an empty step under the registry's lock.
 func (h health) Ready(ctx context.Context) error {
 	return h.store.Update(ctx, store.Step{Scopes: []string{store.RegistryScope}, Do: func(store.Tx) ([]store.Step, error) { return nil, nil }})
+}
+
+// Pools says how busy the connections to the database are, if there are any.
+func (h health) Pools() []store.Pool {
+	if p, ok := h.store.(store.Pooled); ok {
+		return p.Pools()
+	}
+	return nil
 }
 
 // Stats counts.
@@ -179,6 +179,13 @@ func (s *Server) Run(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("listen for metrics: %w", err), s.listener.Close())
 		}
 		servers = append(servers, serving{metricsServer(s.api.Metrics()), l})
+	}
+	if s.clock != nil {
+		ticking, stop := context.WithCancel(ctx)
+		var clock sync.WaitGroup
+		clock.Go(func() { s.clock.run(ticking) })
+		defer clock.Wait()
+		defer stop()
 	}
 	s.config.Logger.InfoContext(ctx, "serving", "address", addr.String(), "server_id", s.ID(), "tls", s.config.tls())
 	return serve(ctx, servers, orDefault(s.config.ShutdownTime, 15*time.Second), s.config.Logger)

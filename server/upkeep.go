@@ -24,7 +24,8 @@ func (s *Server) Check(ctx context.Context, report func(problem string)) error {
 // Backup writes a consistent copy of the store to a new file, while the server
 // is in use. A file that is there already is not replaced: it could be the last
 // good copy, or the store itself. The identity (server.key) is not in the copy:
-// keep that apart, once.
+// keep that apart, once. A PostgreSQL database has tools of its own for that: the
+// error has the code store_backup then.
 func (s *Server) Backup(ctx context.Context, to string) error {
 	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -32,7 +33,12 @@ func (s *Server) Backup(ctx context.Context, to string) error {
 		}
 		return fmt.Errorf("back up to %q: %w", to, err)
 	}
-	return s.store.Backup(ctx, to)
+	if err := s.store.Backup(ctx, to); errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("%w: %w", syncproto.Errorf(syncproto.CodeStoreBackup, "a PostgreSQL database is not copied to a file"), err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // Message is something that was received and could not be merged. It is kept

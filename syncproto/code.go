@@ -83,6 +83,13 @@ const (
 	CodeFieldUnknown  Code = "field_unknown"
 )
 
+// Codes of the operator's command.
+const (
+	CodeStoreAddress  Code = "store_address"
+	CodeStoreIdentity Code = "store_identity"
+	CodeStoreBackup   Code = "store_backup"
+)
+
 // Error implements error with the English text.
 func (c Code) Error() string { return string(c) + ": " + c.Text().English }
 

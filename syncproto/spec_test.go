@@ -135,7 +135,7 @@ func codeTable(t *testing.T) string {
 			continue
 		}
 		whose := strings.Join(strings.Fields(g.Doc.Text()), " ")
-		own := strings.Contains(whose, "of the SDK")
+		own := strings.Contains(whose, "of the SDK") || strings.Contains(whose, "of the operator's command")
 		fmt.Fprintf(&out, "%s\n\n", strings.TrimSuffix(whose, "."))
 		if own {
 			out.WriteString("| code | text |\n|---|---|\n")

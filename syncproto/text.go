@@ -79,4 +79,8 @@ var texts = map[Code]Text{
 	CodeBadPack:       {"Paket formulir tidak sah. Mintalah paket baru.", "The pack is not valid. Ask for a new one."},
 	CodeKindUnknown:   {"Jenis rekaman tidak dikenal paket ini.", "The pack does not know this kind of record."},
 	CodeFieldUnknown:  {"Isian tidak dikenal paket ini.", "The pack does not know this field."},
+
+	CodeStoreAddress:  {"Alamat basis data tidak dikenal. Gunakan postgres://PENGGUNA@HOST/NAMA, atau kosongkan untuk berkas di folder data.", "The address of the store is not known. Use postgres://USER@HOST/NAME, or none for a file in the data folder."},
+	CodeStoreIdentity: {"Basis data ini milik server dengan kunci lain. Salin server.key dari server pertama ke folder data.", "This store belongs to a server with another key. Copy server.key of its first server into the data folder."},
+	CodeStoreBackup:   {"PostgreSQL disalin dengan alatnya sendiri: pg_basebackup dengan arsip WAL, atau pg_dump. Simpan server.key secara terpisah.", "PostgreSQL is backed up with its own tools: pg_basebackup with an archive of the WAL, or pg_dump. Keep server.key apart."},
 }

@@ -5,7 +5,11 @@
 //	sambangd enrol -officer budi -region 35.24.14 -classes D,T
 //
 // All commands work on the data folder, also while a server serves it. Each
-// flag can be set in the environment: -tls-cert is SAMBANG_TLS_CERT. Messages
+// flag can be set in the environment: -tls-cert is SAMBANG_TLS_CERT.
+//
+// With -store postgres://USER@HOST/DATABASE the store is in PostgreSQL, where
+// several servers may share it. Others on the machine can read a command line,
+// so a password belongs into SAMBANG_STORE or a password file (~/.pgpass). Messages
 // are Indonesian, with -lang en English; -json gives JSON instead of tables.
 package main
 

@@ -20,7 +20,7 @@ type app struct {
 	stdout, stderr io.Writer
 	lang           string
 	json           bool
-	data           string
+	data, store    string
 }
 
 // command is one line of the program's usage. Several words are a command of a
@@ -146,6 +146,7 @@ func (a *app) flags(name string) *flag.FlagSet {
 	f := flag.NewFlagSet("sambangd "+name, flag.ContinueOnError)
 	f.SetOutput(a.stderr)
 	f.StringVar(&a.data, "data", "sambang-data", a.say("folder data", "data folder"))
+	f.StringVar(&a.store, "store", "", a.say("basis data, postgres://...; kata sandi lebih aman di SAMBANG_STORE atau ~/.pgpass; bawaan: berkas di folder data", "database, postgres://...; a password is safer in SAMBANG_STORE or ~/.pgpass; default: a file in the data folder"))
 	f.StringVar(&a.lang, "lang", a.lang, a.say("bahasa pesan: id atau en", "language of messages: id or en"))
 	f.BoolVar(&a.json, "json", false, a.say("keluaran JSON", "output JSON"))
 	return f
@@ -188,7 +189,7 @@ func (a *app) parse(f *flag.FlagSet, args []string, want int) ([]string, error) 
 // open opens the data folder, which must be there: a mistyped name must not
 // become a new and empty server.
 func (a *app) open(c server.Config) (*server.Server, error) {
-	c.Data = a.data
+	c.Data, c.Store = a.data, a.store
 	if _, err := os.Stat(a.data); err != nil {
 		return nil, fmt.Errorf("%s: %w", a.say("folder data belum ada; jalankan `sambangd serve` dahulu atau periksa -data", "no data folder; run `sambangd serve` first or check -data"), err)
 	}

@@ -40,7 +40,7 @@ func (a *app) serve(args []string) error {
 		debug.SetMemoryLimit(server.GoMemory)
 	}
 	s, err := server.New(server.Config{
-		Data: a.data, Listen: *listen, URL: *url, CertFile: *cert, KeyFile: *key,
+		Data: a.data, Store: a.store, Listen: *listen, URL: *url, CertFile: *cert, KeyFile: *key,
 		Autocert: list(*hosts), AutocertEmail: *email, MetricsListen: *metrics, TrustedProxies: trusted,
 		Logger: slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: l})),
 	})

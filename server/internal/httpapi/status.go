@@ -82,4 +82,9 @@ var statuses = map[syncproto.Code]int{
 	syncproto.CodeBadPack:       http.StatusInternalServerError,
 	syncproto.CodeKindUnknown:   http.StatusUnprocessableEntity,
 	syncproto.CodeFieldUnknown:  http.StatusUnprocessableEntity,
+
+	// The operator's command's; no request meets them.
+	syncproto.CodeStoreAddress:  http.StatusInternalServerError,
+	syncproto.CodeStoreIdentity: http.StatusInternalServerError,
+	syncproto.CodeStoreBackup:   http.StatusNotImplemented,
 }

@@ -2,14 +2,13 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql/driver"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -60,11 +59,11 @@ func unreadable(v *session, report func(string), what string, check func() error
 // checkSums compares every row of every table with its sum. Where a page can't
 // be read it goes from row to row, to name those that are lost with it.
 func checkSums(v *session, report func(string)) error {
-	for _, t := range tables {
-		query := `SELECT ` + t.list + ` FROM ` + t.name
+	for _, t := range allTables {
+		query := `SELECT ` + t.list + ` FROM ` + t.Name
 		seen := map[store.Damage]bool{}
 		compare := func(c *cursor) bool {
-			if d := t.damage(c.row); !c.sound(t) && !seen[*d] {
+			if d := c.Damage(t.Table); !c.Sound(t.Table) && !seen[*d] {
 				seen[*d] = true
 				report(d.Error())
 			}
@@ -76,10 +75,10 @@ func checkSums(v *session, report func(string)) error {
 		case !errors.Is(err, store.ErrDamaged):
 			return err
 		case t.places == "":
-			report("table " + t.name + " can't be read to the end: " + err.Error())
+			report("table " + t.Name + " can't be read to the end: " + err.Error())
 		default:
-			report("table " + t.name + " can't be read to the end, its rows are read one by one: " + err.Error())
-			if err := unreadable(v, report, "index of table "+t.name, func() error { return checkPlaces(v, t, compare, report) }); err != nil {
+			report("table " + t.Name + " can't be read to the end, its rows are read one by one: " + err.Error())
+			if err := unreadable(v, report, "index of table "+t.Name, func() error { return checkPlaces(v, t, compare, report) }); err != nil {
 				return err
 			}
 		}
@@ -94,18 +93,18 @@ func checkPlaces(v *session, t *table, compare func(*cursor) bool, report func(s
 		name  string
 	}
 	entries, err := collect(v, func(c *cursor) entry {
-		return entry{c.int(0), "scope " + strconv.Quote(scopeName(c.row[1])) + ", key " + placeName(c.row[2])}
+		return entry{c.Int(0), "scope " + strconv.Quote(tables.ScopeName(c.Row[1])) + ", key " + placeName(c.Row[2])}
 	}, t.places)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		err := v.attempt(func() error {
-			return v.each(`SELECT `+t.list+` FROM `+t.name+` WHERE rowid = ?`, []any{e.rowid}, compare)
+			return v.each(`SELECT `+t.list+` FROM `+t.Name+` WHERE rowid = ?`, []any{e.rowid}, compare)
 		})
 		switch {
 		case errors.Is(err, store.ErrDamaged):
-			report("damaged row: table " + t.name + ", " + e.name + ": can't be read")
+			report("damaged row: table " + t.Name + ", " + e.name + ": can't be read")
 		case err != nil:
 			return err
 		}
@@ -117,12 +116,12 @@ func placeName(v driver.Value) string {
 	if n, ok := v.(int64); ok {
 		return strconv.FormatInt(n, 10)
 	}
-	return keyName(v)
+	return tables.KeyName(v)
 }
 
 func checkStructure(v *session, report func(string)) error {
 	return v.each(`PRAGMA integrity_check`, nil, func(c *cursor) bool {
-		if line := c.text(0); line != "ok" {
+		if line := c.Text(0); line != "ok" {
 			report("structure: " + line)
 		}
 		return true
@@ -153,7 +152,7 @@ func checkRules(v *session, report func(string)) error {
 	for _, r := range rules {
 		err := unreadable(v, report, r.violation, func() error {
 			return v.each(r.query, nil, func(c *cursor) bool {
-				report(r.violation + ": " + c.text(0))
+				report(r.violation + ": " + c.Text(0))
 				return true
 			})
 		})
@@ -166,7 +165,7 @@ func checkRules(v *session, report func(string)) error {
 
 func checkScopes(v *session, report func(string)) error {
 	return v.each(`SELECT scope FROM scopes UNION SELECT scope FROM records UNION SELECT scope FROM changes ORDER BY 1`, nil, func(c *cursor) bool {
-		if _, err := syncproto.ParseScope(c.text(0)); err != nil {
+		if _, err := syncproto.ParseScope(c.Text(0)); err != nil {
 			report("scope: " + err.Error())
 		}
 		return true
@@ -175,8 +174,8 @@ func checkScopes(v *session, report func(string)) error {
 
 func checkChanges(v *session, report func(string)) error {
 	return v.each(`SELECT `+changesTable.list+` FROM changes WHERE length(ops) > 0`, nil, func(c *cursor) bool {
-		if change := scanChange(c); c.err == nil && !change.Damaged && sha256.Sum256(change.Ops) != change.Digest {
-			report(fmt.Sprintf("change is not what was appended: %s %d of %s", change.Scope, change.Seq, change.ID))
+		if change := scanChange(c); c.Err == nil {
+			reportAny(report, tables.ChangeProblem(&change))
 		}
 		return true
 	})
@@ -184,9 +183,8 @@ func checkChanges(v *session, report func(string)) error {
 
 func checkPastWrites(v *session, report func(string)) error {
 	return v.each(`SELECT `+pastWritesTable.list+` FROM past_writes WHERE length(value) > 0`, nil, func(c *cursor) bool {
-		w := scanPastWrite(c)
-		if c.err == nil && !w.Damaged && syncproto.StepOf(w.ID, w.Path, w.Dot, w.HLC, sha256.Sum256(w.Value)) != w.Step {
-			report(fmt.Sprintf("past write is not what was appended: %s %s of %s", w.Scope, w.Dot, w.ID))
+		if w := scanPastWrite(c); c.Err == nil {
+			reportAny(report, tables.PastWriteProblem(&w))
 		}
 		return true
 	})
@@ -202,15 +200,16 @@ func checkDevices(v *session, report func(string)) error {
 	if _, err := v.Officers(); err != nil {
 		return err
 	}
-	for _, d := range devices {
-		for _, r := range d.Replicas {
-			if r.HeldN == 0 && r.HeldHead != syncproto.ChainStart(r.ID) && r.HeldHead != (syncproto.Digest{}) {
-				report(fmt.Sprintf("chain of nothing held has a head: device %s replica %s: %s", d.Device.ID, r.ID, hex.EncodeToString(r.HeldHead[:4])))
-			}
-		}
-		if d.Device.ID == "" || len(d.Device.PublicKey) == 0 {
-			report("device without id or key: " + store.DeviceScope(d.Device.ID))
+	for i := range devices {
+		for _, problem := range tables.DeviceProblems(&devices[i]) {
+			report(problem)
 		}
 	}
 	return nil
+}
+
+func reportAny(report func(string), problem string) {
+	if problem != "" {
+		report(problem)
+	}
 }

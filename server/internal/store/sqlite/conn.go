@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sambang-id/sambang/server/internal/store"
-	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
 // conn is one connection with its prepared statements. It is used by one
@@ -23,7 +23,7 @@ import (
 type conn struct {
 	driver     driver.Conn
 	statements map[string]*statement
-	damages    *damages // of the store; nil for a connection of none
+	damages    *tables.Damages // of the store; nil for a connection of none
 }
 
 // driverStatement is what the driver's statements can do.
@@ -108,7 +108,7 @@ func (s *statement) query(ctx context.Context, args ...any) (*cursor, error) {
 		return nil, translate(err)
 	}
 	s.busy = true
-	return &cursor{statement: s, rows: rows, row: make([]driver.Value, len(rows.Columns()))}, nil
+	return &cursor{statement: s, rows: rows, Cursor: tables.Cursor[driver.Value]{Row: make([]driver.Value, len(rows.Columns()))}}, nil
 }
 
 // exec prepares and runs one statement.
@@ -126,27 +126,18 @@ func (c *conn) exec(ctx context.Context, text string, args ...any) (int64, error
 
 // cursor reads the rows of a query.
 type cursor struct {
+	tables.Cursor[driver.Value]
 	statement *statement
 	rows      driver.Rows
-	row       []driver.Value
-	damages   *damages
-	err       error
 }
 
 // next moves to the next row. It returns false at the end and after an error,
 // which close returns.
 func (c *cursor) next() bool {
-	if c.err == nil {
-		c.err = c.rows.Next(c.row)
+	if c.Err == nil {
+		c.Err = c.rows.Next(c.Row)
 	}
-	return c.err == nil
-}
-
-// fail makes the cursor end with an error: a column is not what it must be.
-func (c *cursor) fail(column int, want string) {
-	if c.err == nil {
-		c.err = fmt.Errorf("column %d of the result is not %s: %w", column, want, store.ErrDamaged)
-	}
+	return c.Err == nil
 }
 
 // close frees the cursor and returns the error at which reading stopped.
@@ -165,73 +156,10 @@ func (c *cursor) close() error {
 
 // end returns the error at which reading stopped.
 func (c *cursor) end() error {
-	if c.err == nil || errors.Is(c.err, io.EOF) {
+	if c.Err == nil || errors.Is(c.Err, io.EOF) {
 		return nil
 	}
-	return translate(c.err)
-}
-
-func (c *cursor) int(i int) int64 {
-	if n, ok := c.row[i].(int64); ok {
-		return n
-	}
-	if c.row[i] != nil {
-		c.fail(i, "a number")
-	}
-	return 0
-}
-
-func (c *cursor) uint(i int) uint64 {
-	n := c.int(i)
-	if n < 0 {
-		c.fail(i, "a positive number")
-		return 0
-	}
-	return uint64(n)
-}
-
-func (c *cursor) bool(i int) bool { return c.int(i) != 0 }
-
-func (c *cursor) text(i int) string {
-	if s, ok := c.row[i].(string); ok {
-		return s
-	}
-	if c.row[i] != nil {
-		c.fail(i, "text")
-	}
-	return ""
-}
-
-// blob returns the bytes of a column, nil for none. They belong to the caller.
-func (c *cursor) blob(i int) []byte {
-	if b, ok := c.row[i].([]byte); ok {
-		return b
-	}
-	if c.row[i] != nil {
-		c.fail(i, "bytes")
-	}
-	return nil
-}
-
-// fixed copies the bytes of a column into all of to.
-func (c *cursor) fixed(i int, to []byte) {
-	if b := c.blob(i); len(b) == len(to) {
-		copy(to, b)
-	} else {
-		c.fail(i, fmt.Sprintf("%d bytes", len(to)))
-	}
-}
-
-func (c *cursor) id(i int) (id syncproto.RecordID) {
-	if c.row[i] != nil {
-		c.fixed(i, id[:])
-	}
-	return id
-}
-
-func (c *cursor) digest(i int) (d syncproto.Digest) {
-	c.fixed(i, d[:])
-	return d
+	return translate(c.Err)
 }
 
 // translate makes an error of the driver one that callers branch on.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -16,7 +17,7 @@ func (t *tx) SetEpoch(old [16]byte, now store.Epoch) (bool, error) {
 	if err != nil || present.ID != old {
 		return false, err
 	}
-	_, err = t.exec(epochsTable.upsert, sealed(epochsTable, store.EpochScope, now.ID[:], now.Since, bit(now.Recovering))...)
+	_, err = t.exec(epochsTable.upsert, tables.Epoch(&now)...)
 	if err != nil {
 		return false, fmt.Errorf("set the epoch: %w", err)
 	}
@@ -27,15 +28,6 @@ func (t *tx) SetEpoch(old [16]byte, now store.Epoch) (bool, error) {
 func (t *tx) device(id string) (string, error) {
 	scope := store.DeviceScope(id)
 	return scope, t.holds(scope)
-}
-
-func scanReplica(c *cursor) store.Replica {
-	c.must(replicasTable)
-	r := store.Replica{
-		ID: syncproto.ReplicaID(c.big(1)), ClaimedN: c.uint(3), ClaimedHead: c.digest(4), HeldN: c.uint(5), HeldHead: c.digest(6), Broken: c.bool(7),
-	}
-	c.fixed(2, r.KeyNonce[:])
-	return r
 }
 
 func (s *session) replicas(device string) ([]store.Replica, error) {
@@ -57,8 +49,8 @@ func (t *tx) PutReplicas(device string, replicas []store.Replica) error {
 	if err != nil {
 		return err
 	}
-	list := hexList(replicas, func(r *store.Replica) []byte { return big(uint64(r.ID)) })
-	foreign, err := collect(&t.session, func(c *cursor) uint64 { return c.big(0) },
+	list := hexList(replicas, func(r *store.Replica) []byte { return tables.Big(uint64(r.ID)) })
+	foreign, err := collect(&t.session, func(c *cursor) uint64 { return c.Big(0) },
 		`SELECT replica FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?)) AND scope <> ?`, list, scope)
 	if err != nil {
 		return err
@@ -67,17 +59,12 @@ func (t *tx) PutReplicas(device string, replicas []store.Replica) error {
 		return fmt.Errorf("replica %s of another device: %w", syncproto.ReplicaID(foreign[0]), store.ErrExists)
 	}
 	for _, r := range replicas {
-		claimed, err := signed(r.ClaimedN)
-		if err != nil {
-			return t.keep(err)
-		}
-		held, err := signed(r.HeldN)
+		values, err := tables.Replica(scope, &r)
 		if err != nil {
 			return t.keep(err)
 		}
 		t.rows++
-		if _, err := t.exec(replicasTable.upsert, sealed(replicasTable,
-			scope, big(uint64(r.ID)), r.KeyNonce[:], claimed, r.ClaimedHead[:], held, r.HeldHead[:], bit(r.Broken))...); err != nil {
+		if _, err := t.exec(replicasTable.upsert, values...); err != nil {
 			return fmt.Errorf("put replica %s: %w", r.ID, err)
 		}
 	}
@@ -90,17 +77,12 @@ func (t *tx) Steps(device string, replica syncproto.ReplicaID, above uint64, lim
 	if err != nil {
 		return nil, err
 	}
-	from, err := signed(above)
+	from, err := tables.Signed(above)
 	if err != nil {
 		return nil, t.keep(err)
 	}
 	return collect(&t.session, scanStep, `SELECT `+chainStepsTable.list+` FROM chain_steps WHERE scope = ? AND replica = ? AND n > ? ORDER BY n LIMIT ?`,
-		scope, big(uint64(replica)), from, int64(limit))
-}
-
-func scanStep(c *cursor) store.ChainStep {
-	c.must(chainStepsTable)
-	return store.ChainStep{N: c.uint(2), Step: c.digest(3)}
+		scope, tables.Big(uint64(replica)), from, int64(limit))
 }
 
 // PutSteps implements [store.DeviceTx].
@@ -109,15 +91,14 @@ func (t *tx) PutSteps(device string, replica syncproto.ReplicaID, steps []store.
 	if err != nil {
 		return nil, err
 	}
-	id := big(uint64(replica))
 	for i := range steps {
 		st := &steps[i]
-		n, err := signed(st.N)
+		values, err := tables.ChainStep(scope, replica, st)
 		if err != nil {
 			return nil, t.keep(err)
 		}
 		t.rows++
-		added, err := t.exec(chainStepsTable.insert+` ON CONFLICT (scope, replica, n) DO NOTHING`, sealed(chainStepsTable, scope, id, n, st.Step[:])...)
+		added, err := t.exec(chainStepsTable.insert+` ON CONFLICT (scope, replica, n) DO NOTHING`, values...)
 		if err != nil {
 			return nil, fmt.Errorf("put chain step %d of %s: %w", st.N, replica, err)
 		}
@@ -125,7 +106,7 @@ func (t *tx) PutSteps(device string, replica syncproto.ReplicaID, steps []store.
 			continue
 		}
 		there, err := one(&t.session, store.ErrNotFound, scanStep,
-			`SELECT `+chainStepsTable.list+` FROM chain_steps WHERE scope = ? AND replica = ? AND n = ?`, scope, id, n)
+			`SELECT `+chainStepsTable.list+` FROM chain_steps WHERE scope = ? AND replica = ? AND n = ?`, scope, values[1], values[2])
 		if err != nil {
 			return nil, err
 		}
@@ -142,11 +123,11 @@ func (t *tx) DropSteps(device string, replica syncproto.ReplicaID, upTo uint64) 
 	if err != nil {
 		return err
 	}
-	n, err := signed(upTo)
+	n, err := tables.Signed(upTo)
 	if err != nil {
 		return t.keep(err)
 	}
-	_, err = t.exec(`DELETE FROM chain_steps WHERE scope = ? AND replica = ? AND n <= ?`, scope, big(uint64(replica)), n)
+	_, err = t.exec(`DELETE FROM chain_steps WHERE scope = ? AND replica = ? AND n <= ?`, scope, tables.Big(uint64(replica)), n)
 	return err
 }
 
@@ -159,14 +140,7 @@ func (t *tx) Witnesses(device string) ([]store.Witness, error) {
 }
 
 func (s *session) witnesses(device string) ([]store.Witness, error) {
-	return collect(s, func(c *cursor) store.Witness {
-		if !c.sound(witnessesTable) {
-			return store.Witness{N: looseUint(c, 1)}
-		}
-		w := store.Witness{N: c.uint(1)}
-		c.fixed(2, w.Stamp[:])
-		return w
-	}, `SELECT `+witnessesTable.list+` FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(store.KeepWitnesses))
+	return collect(s, scanWitness, `SELECT `+witnessesTable.list+` FROM witnesses WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(store.KeepWitnesses))
 }
 
 // PutWitness implements [store.DeviceTx].
@@ -175,11 +149,11 @@ func (t *tx) PutWitness(device string, w store.Witness) error {
 	if err != nil {
 		return err
 	}
-	n, err := signed(w.N)
+	values, err := tables.Witness(scope, &w)
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(witnessesTable.insert+` ON CONFLICT (scope, n) DO NOTHING`, sealed(witnessesTable, scope, n, w.Stamp[:])...)
+	added, err := t.exec(witnessesTable.insert+` ON CONFLICT (scope, n) DO NOTHING`, values...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("put witness %d: %w", w.N, err)
@@ -197,12 +171,11 @@ func (t *tx) PutReceipt(device string, r store.Receipt) error {
 	if err != nil {
 		return err
 	}
-	n, err := signed(r.N)
+	values, err := tables.Receipt(scope, &r)
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(receiptsTable.insert+` ON CONFLICT (scope, n) DO NOTHING`,
-		sealed(receiptsTable, scope, n, r.Key, r.At, blob(r.Signature), blob(r.Body))...)
+	added, err := t.exec(receiptsTable.insert+` ON CONFLICT (scope, n) DO NOTHING`, values...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("put receipt %d: %w", r.N, err)
@@ -214,12 +187,7 @@ func (t *tx) PutReceipt(device string, r store.Receipt) error {
 
 // Receipts implements [store.RegistryReader].
 func (s *session) Receipts(device string, limit int) ([]store.Receipt, error) {
-	return collect(s, func(c *cursor) store.Receipt {
-		if !c.sound(receiptsTable) {
-			return store.Receipt{N: looseUint(c, 1), Damaged: true}
-		}
-		return store.Receipt{N: c.uint(1), Key: c.text(2), At: c.int(3), Signature: c.blob(4), Body: c.blob(5)}
-	}, `SELECT `+receiptsTable.list+` FROM receipts WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(limit))
+	return collect(s, scanReceipt, `SELECT `+receiptsTable.list+` FROM receipts WHERE scope = ? ORDER BY n DESC LIMIT ?`, store.DeviceScope(device), int64(limit))
 }
 
 // PutSeen implements [store.DeviceTx].
@@ -228,21 +196,16 @@ func (t *tx) PutSeen(device string, v store.Seen) error {
 	if err != nil {
 		return err
 	}
-	waiting, err := signed(v.Waiting)
+	values, err := tables.Seen(scope, &v)
 	if err != nil {
 		return t.keep(err)
 	}
-	_, err = t.exec(deviceSeenTable.upsert, sealed(deviceSeenTable, scope, v.At, v.App, waiting, v.SkewMillis)...)
+	_, err = t.exec(deviceSeenTable.upsert, values...)
 	return err
 }
 
 func (s *session) seen(device string) (store.Seen, error) {
-	seen, err := one(s, store.ErrNotFound, func(c *cursor) store.Seen {
-		if !c.sound(deviceSeenTable) {
-			return store.Seen{} // the device says it again when it calls
-		}
-		return store.Seen{At: c.int(1), App: c.text(2), Waiting: c.uint(3), SkewMillis: c.int(4)}
-	}, `SELECT `+deviceSeenTable.list+` FROM device_seen WHERE scope = ?`, store.DeviceScope(device))
+	seen, err := one(s, store.ErrNotFound, scanSeen, `SELECT `+deviceSeenTable.list+` FROM device_seen WHERE scope = ?`, store.DeviceScope(device))
 	if isNotFound(err) {
 		return store.Seen{}, nil
 	}

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
 // LimitPages makes the writing connection find no space beyond the present
 // size and more pages: a full disk. It needs the turn, as a step has it.
 func (s *Store) LimitPages(ctx context.Context, more int64) error {
 	v := &session{conn: s.writer, ctx: ctx}
-	count, err := one(v, errEnded, func(c *cursor) int64 { return c.int(0) }, `PRAGMA page_count`)
+	count, err := one(v, errEnded, func(c *cursor) int64 { return c.Int(0) }, `PRAGMA page_count`)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func (s *Store) Waiting() int {
 // Plan returns how SQLite would run a query.
 func (s *Store) Plan(ctx context.Context, text string, args ...any) (plan []string, err error) {
 	err = s.view(ctx, func(v *session) error {
-		plan, err = collect(v, func(c *cursor) string { return c.text(3) }, `EXPLAIN QUERY PLAN `+text, args...)
+		plan, err = collect(v, func(c *cursor) string { return c.Text(3) }, `EXPLAIN QUERY PLAN `+text, args...)
 		return err
 	})
 	return plan, err
@@ -64,7 +66,7 @@ func Pragma(ctx context.Context, s *Store, pool, name string) string {
 		defer s.readers.put(c)
 	}
 	v := &session{conn: c, ctx: ctx}
-	got, err := one(v, errEnded, func(c *cursor) string { return fmt.Sprint(c.row[0]) }, `PRAGMA `+name)
+	got, err := one(v, errEnded, func(c *cursor) string { return fmt.Sprint(c.Row[0]) }, `PRAGMA `+name)
 	if err != nil {
 		return err.Error()
 	}
@@ -74,8 +76,8 @@ func Pragma(ctx context.Context, s *Store, pool, name string) string {
 // Tables names the tables and their columns without sum.
 func Tables() map[string][]string {
 	out := map[string][]string{}
-	for _, t := range tables {
-		out[t.name] = strings.Split(t.columns, ", ")
+	for _, t := range allTables {
+		out[t.Name] = t.Names()
 	}
 	return out
 }
@@ -84,28 +86,28 @@ func Tables() map[string][]string {
 // server leaves, and not a bad disk.
 func (s *Store) Reseal(ctx context.Context) error {
 	v := &session{conn: s.writer, ctx: ctx}
-	for _, t := range tables {
+	for _, t := range allTables {
 		type row struct {
 			sum  int64
 			keys []any
 		}
-		columns := strings.Split(t.columns, ", ")
+		columns := t.Names()
 		rows, err := collect(v, func(c *cursor) row {
-			r := row{sum: sumOf(t.name, c.row)}
-			for _, value := range c.row {
+			r := row{sum: tables.Sum(t.Table, c.Row)}
+			for _, value := range c.Row {
 				if b, ok := value.([]byte); ok {
-					value = blob(b)
+					value = append([]byte{}, b...)
 				}
 				r.keys = append(r.keys, value)
 			}
 			return r
-		}, `SELECT `+t.columns+` FROM `+t.name)
+		}, `SELECT `+strings.Join(t.Names(), ", ")+` FROM `+t.Name)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
 			where := strings.Join(columns, ` IS ? AND `) + ` IS ?`
-			if _, err := v.exec(`UPDATE `+t.name+` SET sum = ? WHERE `+where, append([]any{r.sum}, r.keys...)...); err != nil {
+			if _, err := v.exec(`UPDATE `+t.Name+` SET sum = ? WHERE `+where, append([]any{r.sum}, r.keys...)...); err != nil {
 				return err
 			}
 		}

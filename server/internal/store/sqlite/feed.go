@@ -1,15 +1,14 @@
 package sqlite
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -19,11 +18,11 @@ func stream[T any](s *session, scan func(*cursor) T, text string, args ...any) i
 		stopped := false
 		err := s.each(text, args, func(c *cursor) bool {
 			if s.ctx.Err() != nil {
-				c.err = s.ctx.Err()
+				c.Err = s.ctx.Err()
 				return true
 			}
 			row := scan(c)
-			if c.err != nil {
+			if c.Err != nil {
 				return true
 			}
 			stopped = !yield(row, nil)
@@ -94,15 +93,12 @@ func (s *session) Heads(region syncproto.Region, class syncproto.Class) ([]store
 func (s *session) heads(condition string, args ...any) ([]store.Head, error) {
 	var out []store.Head
 	err := s.attempt(func() (err error) {
-		out, err = collect(s, func(c *cursor) store.Head {
-			c.must(scopesTable)
-			return store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}
-		}, `SELECT `+scopesTable.list+` FROM scopes WHERE `+condition+` ORDER BY scope`, args...)
+		out, err = collect(s, scanHead, `SELECT `+scopesTable.list+` FROM scopes WHERE `+condition+` ORDER BY scope`, args...)
 		return err
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		out, err = collect(s, func(c *cursor) store.Head {
-			return store.Head{Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1)}
+			return store.Head{Scope: syncproto.Scope(c.Text(0)), Seq: c.Uint(1)}
 		}, `SELECT scope, max(seq) FROM (SELECT scope, seq FROM records INDEXED BY records_seq UNION ALL SELECT scope, seq FROM changes INDEXED BY sqlite_autoindex_changes_1)
 			WHERE `+condition+` GROUP BY scope ORDER BY scope`, args...)
 	}
@@ -119,9 +115,7 @@ func inRegion(region syncproto.Region) (condition string, args []any) {
 func (s *session) Epoch() (store.Epoch, error) {
 	var e store.Epoch
 	err := s.each(`SELECT `+epochsTable.list+` FROM epochs WHERE scope = ?`, []any{store.EpochScope}, func(c *cursor) bool {
-		c.must(epochsTable)
-		c.fixed(1, e.ID[:])
-		e.Since, e.Recovering = c.int(2), c.bool(3)
+		e = tables.ReadEpoch(&c.Cursor)
 		return true
 	})
 	if err != nil {
@@ -132,18 +126,8 @@ func (s *session) Epoch() (store.Epoch, error) {
 
 // Authors implements [store.FeedReader].
 func (s *session) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
-	list := hexList(ids, func(id *syncproto.ReplicaID) []byte { return big(uint64(*id)) })
-	type owner struct {
-		replica syncproto.ReplicaID
-		device  string
-	}
-	owners, err := collect(s, func(c *cursor) owner {
-		if !c.sound(replicasTable) {
-			id := loose[[]byte](c, 1)
-			return owner{replica: syncproto.ReplicaID(binary.BigEndian.Uint64(append(make([]byte, 8), id...)[len(id):]))}
-		}
-		return owner{syncproto.ReplicaID(c.big(1)), strings.TrimPrefix(c.text(0), store.DeviceScope(""))}
-	}, `SELECT `+replicasTable.list+` FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?))`, list)
+	list := hexList(ids, func(id *syncproto.ReplicaID) []byte { return tables.Big(uint64(*id)) })
+	owners, err := collect(s, scanOwner, `SELECT `+replicasTable.list+` FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?))`, list)
 	if err != nil {
 		return nil, err
 	}
@@ -151,20 +135,20 @@ func (s *session) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
 	for _, o := range owners {
 		var d store.Device
 		err := s.attempt(func() (err error) {
-			if o.device == "" {
+			if o.Device == "" {
 				return store.ErrDamaged
 			}
-			d, err = s.Device(o.device)
+			d, err = s.Device(o.Device)
 			return err
 		})
 		switch {
 		case errors.Is(err, store.ErrDamaged):
-			out = append(out, store.Author{Replica: o.replica, Damaged: true})
+			out = append(out, store.Author{Replica: o.Replica, Damaged: true})
 		case isNotFound(err):
 		case err != nil:
 			return nil, err
 		default:
-			out = append(out, store.Author{Replica: o.replica, Device: d.ID, Officer: d.Officer, Agency: d.Agency})
+			out = append(out, store.Author{Replica: o.Replica, Device: d.ID, Officer: d.Officer, Agency: d.Agency})
 		}
 	}
 	return out, nil

@@ -68,7 +68,7 @@ func checkHeader(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	s := &session{conn: c, ctx: ctx}
-	number := func(c *cursor) int64 { return c.int(0) }
+	number := func(c *cursor) int64 { return c.Int(0) }
 	id, err := one(s, store.ErrForeign, number, `PRAGMA application_id`)
 	switch {
 	case err != nil:

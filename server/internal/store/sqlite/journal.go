@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -28,7 +29,11 @@ func (t *tx) Append(scope syncproto.Scope, changes []store.Change) error {
 			return t.keep(err)
 		}
 		t.rows++
-		if _, err := st.run(t.ctx, sealed(changesTable, string(scope), int64(c.Seq), c.ID[:], c.Device, c.Officer, c.Agency, c.At, c.Digest[:], blob(c.Ops))...); err != nil { //nolint:gosec // take bounds it
+		values, err := tables.Change(scope, c)
+		if err == nil {
+			_, err = st.run(t.ctx, values...)
+		}
+		if err != nil {
 			return t.keep(fmt.Errorf("append change %d in scope %q: %w", c.Seq, scope, err))
 		}
 	}
@@ -46,16 +51,15 @@ func (t *tx) AppendHistory(scope syncproto.Scope, writes []store.PastWrite) erro
 	}
 	for i := range writes {
 		w := &writes[i]
-		n, err := signed(w.Dot.N)
-		if err == nil && w.Scope != "" && w.Scope != scope {
-			err = fmt.Errorf("past write of scope %q in scope %q: %w", w.Scope, scope, store.ErrScope)
-		}
-		if err != nil {
-			return t.keep(err)
+		if w.Scope != "" && w.Scope != scope {
+			return t.keep(fmt.Errorf("past write of scope %q in scope %q: %w", w.Scope, scope, store.ErrScope))
 		}
 		t.rows++
-		if _, err := st.run(t.ctx, sealed(pastWritesTable, string(scope), big(uint64(w.Dot.Replica)), n, w.ID[:], w.Path, big(uint64(w.HLC)), w.Step[:],
-			w.Device, w.Officer, w.Agency, w.At, blob(w.Value))...); err != nil {
+		values, err := tables.PastWrite(scope, w)
+		if err == nil {
+			_, err = st.run(t.ctx, values...)
+		}
+		if err != nil {
 			return t.keep(fmt.Errorf("append past write %s in scope %q: %w", w.Dot, scope, err))
 		}
 	}
@@ -76,8 +80,13 @@ func (t *tx) Erase(scope syncproto.Scope, id syncproto.RecordID) error {
 		if c.Damaged {
 			continue
 		}
-		sum := sumOf(changesTable.name, []any{string(scope), int64(c.Seq), id[:], c.Device, c.Officer, c.Agency, c.At, c.Digest[:], []byte{}})   //nolint:gosec // from the table
-		if _, err := t.exec(`UPDATE changes SET ops = x'', sum = ? WHERE scope = ? AND seq = ?`, sum, string(scope), int64(c.Seq)); err != nil { //nolint:gosec // from the table
+		erased := *c
+		erased.Ops = nil
+		values, err := tables.Change(scope, &erased)
+		if err != nil {
+			return t.keep(err)
+		}
+		if _, err := t.exec(`UPDATE changes SET ops = x'', sum = ? WHERE scope = ? AND seq = ?`, values[len(values)-1], string(scope), values[1]); err != nil {
 			return fmt.Errorf("erase change %d of %s: %w", c.Seq, id, err)
 		}
 	}
@@ -94,9 +103,13 @@ func (t *tx) Erase(scope syncproto.Scope, id syncproto.RecordID) error {
 		if w.Damaged {
 			continue
 		}
-		replica, n := big(uint64(w.Dot.Replica)), int64(w.Dot.N) //nolint:gosec // from the table
-		sum := sumOf(pastWritesTable.name, []any{string(scope), replica, n, id[:], w.Path, big(uint64(w.HLC)), w.Step[:], w.Device, w.Officer, w.Agency, w.At, []byte{}})
-		if _, err := t.exec(`UPDATE past_writes SET value = x'', sum = ? WHERE scope = ? AND replica = ? AND n = ?`, sum, string(scope), replica, n); err != nil {
+		erased := *w
+		erased.Value = nil
+		values, err := tables.PastWrite(scope, &erased)
+		if err != nil {
+			return t.keep(err)
+		}
+		if _, err := t.exec(`UPDATE past_writes SET value = x'', sum = ? WHERE scope = ? AND replica = ? AND n = ?`, values[len(values)-1], string(scope), values[1], values[2]); err != nil {
 			return fmt.Errorf("erase past write %s of %s: %w", w.Dot, id, err)
 		}
 	}
@@ -104,16 +117,6 @@ func (t *tx) Erase(scope syncproto.Scope, id syncproto.RecordID) error {
 		return fmt.Errorf("erase past writes of %s: %w", id, err)
 	}
 	return nil
-}
-
-func scanChange(c *cursor) store.Change {
-	if !c.sound(changesTable) {
-		return store.Change{Scope: syncproto.Scope(scopeName(c.row[0])), Seq: looseUint(c, 1), ID: looseID(c, 2), Damaged: true}
-	}
-	return store.Change{
-		Scope: syncproto.Scope(c.text(0)), Seq: c.uint(1), ID: c.id(2), Device: c.text(3), Officer: c.text(4), Agency: c.text(5),
-		At: c.int(6), Digest: c.digest(7), Ops: c.blob(8),
-	}
 }
 
 const changesOfRecord = ` FROM changes WHERE id = ? ORDER BY at, scope, seq`
@@ -149,17 +152,6 @@ func (s *session) Changes(id syncproto.RecordID) iter.Seq2[store.Change, error] 
 		if err != nil {
 			yield(store.Change{}, err)
 		}
-	}
-}
-
-func scanPastWrite(c *cursor) store.PastWrite {
-	if !c.sound(pastWritesTable) {
-		return store.PastWrite{Scope: syncproto.Scope(scopeName(c.row[0])), Dot: syncproto.Dot{N: looseUint(c, 2)}, ID: looseID(c, 3), Damaged: true}
-	}
-	return store.PastWrite{
-		Scope: syncproto.Scope(c.text(0)), Dot: syncproto.Dot{Replica: syncproto.ReplicaID(c.big(1)), N: c.uint(2)}, ID: c.id(3),
-		Path: c.text(4), HLC: syncproto.HLC(c.big(5)), Step: c.digest(6), Device: c.text(7), Officer: c.text(8), Agency: c.text(9),
-		At: c.int(10), Value: c.blob(11),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -79,7 +80,7 @@ func (q *query) span(f store.Filter, after *store.LogKey) error {
 	if after == nil {
 		return nil
 	}
-	seq, err := signed(after.Seq)
+	seq, err := tables.Signed(after.Seq)
 	if err != nil {
 		return fmt.Errorf("log after: %w", err)
 	}
@@ -111,7 +112,7 @@ func (s *session) Companions(id syncproto.RecordID) ([]store.Row, error) {
 func (s *session) Stats() (store.Stats, error) {
 	st, err := one(s, store.ErrNotFound, func(c *cursor) store.Stats {
 		return store.Stats{
-			Records: c.uint(0), Changes: c.uint(1), Quarantined: c.uint(2), Devices: c.uint(3), Conflicts: c.uint(4), Scopes: c.uint(5),
+			Records: c.Uint(0), Changes: c.Uint(1), Quarantined: c.Uint(2), Devices: c.Uint(3), Conflicts: c.Uint(4), Scopes: c.Uint(5),
 		}
 	}, `SELECT
 		(SELECT count(*) FROM records WHERE moved_to IS NULL),
@@ -123,6 +124,6 @@ func (s *session) Stats() (store.Stats, error) {
 	if err != nil {
 		return st, fmt.Errorf("stats: %w", err)
 	}
-	st.Damaged = s.conn.damages.count()
+	st.Damaged = s.conn.damages.Count()
 	return st, nil
 }

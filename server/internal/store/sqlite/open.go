@@ -12,6 +12,7 @@ import (
 
 	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
 // Options change how a store is opened. The zero value works.
@@ -67,7 +68,7 @@ type Store struct {
 	// writer is used only by who has the queue's turn.
 	writer  *conn
 	readers *readers
-	damages *damages
+	damages *tables.Damages
 }
 
 var _ store.Store = (*Store)(nil)
@@ -93,7 +94,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	if err := prepareFile(ctx, path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o, damages: newDamages(o.OnDamage)}
+	s := &Store{path: path, options: o, damages: tables.NewDamages(o.OnDamage)}
 	s.readers = newReaders(o.Readers, func(ctx context.Context) (*conn, error) { return s.connect(ctx, true) })
 	s.queue.limits = groupLimits{o.GroupCalls, o.GroupRows, o.GroupTime}
 	defer func() {
@@ -119,7 +120,7 @@ func (s *Store) openWriter(ctx context.Context) (err error) {
 	}
 	// Again, now with what is in the log. As a rule there is nothing to migrate,
 	// and then no other connection is made for it.
-	version, err := one(&session{conn: s.writer, ctx: ctx}, store.ErrNotFound, func(c *cursor) int64 { return c.int(0) }, sqlUserVersion)
+	version, err := one(&session{conn: s.writer, ctx: ctx}, store.ErrNotFound, func(c *cursor) int64 { return c.Int(0) }, sqlUserVersion)
 	if err != nil || version == schemaVersion {
 		return err
 	}
@@ -204,7 +205,7 @@ const (
 // while it is read (sqlite.org/wal.html#the_wal_reset_bug).
 func assert(ctx context.Context, c *conn, o Options) error {
 	s := &session{conn: c, ctx: ctx}
-	text := func(c *cursor) string { return fmt.Sprint(c.row[0]) }
+	text := func(c *cursor) string { return fmt.Sprint(c.Row[0]) }
 	version, err := one(s, store.ErrNotFound, text, `SELECT sqlite_version()`)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -19,14 +20,9 @@ func (t *tx) Quarantine(scope string, items []store.Quarantined) error {
 		if q.Scope != "" && q.Scope != scope {
 			return t.keep(fmt.Errorf("message of scope %q in scope %q: %w", q.Scope, scope, store.ErrScope))
 		}
-		state := q.State
-		if state == "" {
-			state = store.QuarantineOpen
-		}
 		t.rows++
 		if _, err := t.exec(`INSERT INTO quarantine (`+quarantineTable.list+`) SELECT `+quarantineTable.slots+`
-			WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE key = ?)`, append(sealed(quarantineTable, scope, q.Key[:], q.ID[:], q.Device, string(q.Code), q.At,
-			state, q.Reason, q.By, q.DecidedAt, blob(q.Raw)), q.Key[:])...); err != nil {
+			WHERE NOT EXISTS (SELECT 1 FROM quarantine WHERE key = ?)`, append(tables.Message(scope, q), q.Key[:])...); err != nil {
 			return fmt.Errorf("quarantine a message of device %q: %w", q.Device, err)
 		}
 	}
@@ -52,26 +48,15 @@ func (t *tx) SetQuarantineState(scope string, key syncproto.Digest, state, reaso
 	if err != nil {
 		return fmt.Errorf("quarantined message in scope %q: %w", scope, err)
 	}
-	row := sealed(quarantineTable, scope, key[:], q.ID[:], q.Device, string(q.Code), q.At, state, reason, by, at, blob(q.Raw))
+	q.State, q.Reason, q.By, q.DecidedAt = state, reason, by, at
+	values := tables.Message(scope, &q)
 	_, err = t.exec(`UPDATE quarantine SET state = ?, reason = ?, by = ?, decided_at = ?, sum = ? WHERE key = ? AND scope = ?`,
-		state, reason, by, at, row[len(row)-1], key[:], scope)
+		state, reason, by, at, values[len(values)-1], key[:], scope)
 	return err
 }
 
 func quarantineDamage(scope string, key syncproto.Digest) error {
-	return &store.Damage{Table: quarantineTable.name, Scope: scope, Key: hex.EncodeToString(key[:])}
-}
-
-func scanQuarantined(c *cursor) store.Quarantined {
-	if !c.sound(quarantineTable) {
-		q := store.Quarantined{Scope: scopeName(c.row[0]), At: loose[int64](c, 5), Damaged: true}
-		copy(q.Key[:], loose[[]byte](c, 1))
-		return q
-	}
-	return store.Quarantined{
-		Scope: c.text(0), Key: c.digest(1), ID: c.id(2), Device: c.text(3), Code: syncproto.Code(c.text(4)), At: c.int(5),
-		State: c.text(6), Reason: c.text(7), By: c.text(8), DecidedAt: c.int(9), Raw: c.blob(10),
-	}
+	return &store.Damage{Table: quarantineTable.Name, Scope: scope, Key: hex.EncodeToString(key[:])}
 }
 
 // Message implements [store.LogReader].
@@ -96,7 +81,7 @@ func (s *session) Inbox(region syncproto.Region, after *syncproto.Digest, limit 
 	}
 	if after != nil {
 		// A place in the order alone, so it may be that of a damaged message.
-		at, err := one(s, store.ErrNotFound, func(c *cursor) int64 { return loose[int64](c, 0) }, `SELECT at FROM quarantine WHERE key = ?`, after[:])
+		at, err := one(s, store.ErrNotFound, func(c *cursor) int64 { return c.LooseInt(0) }, `SELECT at FROM quarantine WHERE key = ?`, after[:])
 		if err != nil {
 			return nil, fmt.Errorf("inbox after: %w", err)
 		}

@@ -6,21 +6,9 @@ import (
 	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
-
-func scanRow(c *cursor) store.Row {
-	if !c.sound(recordsTable) {
-		return store.Row{
-			Scope: syncproto.Scope(scopeName(c.row[0])), ID: looseID(c, 1), Seq: looseUint(c, 2), UpdatedAt: loose[int64](c, 13), Damaged: true,
-		}
-	}
-	return store.Row{
-		Scope: syncproto.Scope(c.text(0)), ID: c.id(1), Seq: c.uint(2), Entered: c.uint(3), Kind: c.text(4),
-		Conflicts: int(c.int(5)), Deleted: c.bool(6), Purged: c.bool(7), MovedTo: syncproto.Scope(c.text(8)), Of: c.id(9),
-		Agency: c.text(10), Officer: c.text(11), CreatedAt: c.int(12), UpdatedAt: c.int(13), State: c.blob(14), Doc: []byte(c.text(15)),
-	}
-}
 
 // byIDs returns the rows that a condition on the primary key selects.
 func (s *session) byIDs(condition string, args ...any) ([]store.Row, error) {
@@ -121,23 +109,11 @@ func (t *tx) checkRow(scope syncproto.Scope, h *head, r *store.Row) error {
 }
 
 func (t *tx) put(st *statement, scope syncproto.Scope, r *store.Row) error {
-	entered, err := signed(r.Entered)
+	values, err := tables.Record(scope, r)
 	if err != nil {
 		return err
 	}
-	// A null is short, and the partial indexes skip it.
-	var moved, of, doc any
-	if r.MovedTo != "" {
-		moved = string(r.MovedTo)
-	}
-	if !r.Of.IsZero() {
-		of = r.Of[:]
-	}
-	if len(r.Doc) > 0 {
-		doc = string(r.Doc)
-	}
 	t.rows++
-	_, err = st.run(t.ctx, sealed(recordsTable, string(scope), r.ID[:], int64(r.Seq), entered, r.Kind, //nolint:gosec // take bounds it
-		int64(r.Conflicts), bit(r.Deleted), bit(r.Purged), moved, of, r.Agency, r.Officer, r.CreatedAt, r.UpdatedAt, blob(r.State), doc)...)
+	_, err = st.run(t.ctx, values...)
 	return err
 }

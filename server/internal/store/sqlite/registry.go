@@ -1,10 +1,10 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -13,16 +13,11 @@ func (t *tx) PutOfficer(o store.Officer) error {
 	if err := t.holds(store.RegistryScope); err != nil {
 		return err
 	}
-	_, err := t.exec(officersTable.upsert, sealed(officersTable, o.ID, o.Name, o.Agency, o.Role, bit(o.Disabled))...)
+	_, err := t.exec(officersTable.upsert, tables.Officer(&o)...)
 	if err != nil {
 		return fmt.Errorf("put officer %q: %w", o.ID, err)
 	}
 	return nil
-}
-
-func scanOfficer(c *cursor) store.Officer {
-	c.must(officersTable)
-	return store.Officer{ID: c.text(0), Name: c.text(1), Agency: c.text(2), Role: c.text(3), Disabled: c.bool(4)}
 }
 
 // Officer implements [store.RegistryReader] and [store.RegistryTx].
@@ -44,28 +39,15 @@ func (t *tx) PutDevice(d store.Device) error {
 	if err := t.holds(store.RegistryScope); err != nil {
 		return err
 	}
-	grants, err := encodeGrants(d.Grants)
+	values, err := tables.Device(&d)
 	if err != nil {
 		return t.keep(err)
 	}
-	version, err := signed(d.GrantsVersion)
-	if err != nil {
-		return t.keep(err)
-	}
-	_, err = t.exec(devicesTable.upsert, sealed(devicesTable,
-		d.ID, d.Name, d.Officer, d.Agency, d.Role, d.Algorithm, blob(d.PublicKey), grants, version, d.EnrolledAt, d.RevokedAt, bit(d.Wipe))...)
+	_, err = t.exec(devicesTable.upsert, values...)
 	if err != nil {
 		return fmt.Errorf("put device %q: %w", d.ID, err)
 	}
 	return nil
-}
-
-func scanDevice(c *cursor) store.Device {
-	c.must(devicesTable)
-	return store.Device{
-		ID: c.text(0), Name: c.text(1), Officer: c.text(2), Agency: c.text(3), Role: c.text(4), Algorithm: c.text(5), PublicKey: c.blob(6),
-		Grants: c.grants(7), GrantsVersion: c.uint(8), EnrolledAt: c.int(9), RevokedAt: c.int(10), Wipe: c.bool(11),
-	}
 }
 
 // Device implements [store.RegistryReader] and [store.RegistryTx].
@@ -131,15 +113,11 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 	if err != nil {
 		return fmt.Errorf("set the grants: %w", err)
 	}
-	before, err := encodeGrants(d.Grants)
+	values, err := tables.PastGrant(device, d.Grants, d.GrantsVersion, now)
 	if err != nil {
 		return t.keep(err)
 	}
-	version, err := signed(d.GrantsVersion)
-	if err != nil {
-		return t.keep(err)
-	}
-	if _, err := t.exec(pastGrantsTable.insert, sealed(pastGrantsTable, device, version, before, now)...); err != nil {
+	if _, err := t.exec(pastGrantsTable.insert, values...); err != nil {
 		return fmt.Errorf("keep the grants of device %q: %w", device, err)
 	}
 	d.Grants, d.GrantsVersion = grants, store.NextGrants(d.GrantsVersion, now)
@@ -148,10 +126,7 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 
 // GrantHistory implements [store.RegistryTx].
 func (s *session) GrantHistory(device string) ([]store.PastGrants, error) {
-	return collect(s, func(c *cursor) store.PastGrants {
-		c.must(pastGrantsTable)
-		return store.PastGrants{Version: c.uint(1), Grants: c.grants(2), ReplacedAt: c.int(3)}
-	}, `SELECT `+pastGrantsTable.list+` FROM past_grants WHERE device = ? ORDER BY version DESC`, device)
+	return collect(s, scanPastGrants, `SELECT `+pastGrantsTable.list+` FROM past_grants WHERE device = ? ORDER BY version DESC`, device)
 }
 
 // AddEnrolment implements [store.RegistryTx].
@@ -159,11 +134,11 @@ func (t *tx) AddEnrolment(e store.Enrolment) error {
 	if err := t.holds(store.RegistryScope); err != nil {
 		return err
 	}
-	grants, err := encodeGrants(e.Grants)
+	values, err := tables.Enrolment(&e)
 	if err != nil {
 		return t.keep(err)
 	}
-	added, err := t.exec(enrolmentsTable.insert+` ON CONFLICT (id) DO NOTHING`, enrolmentRow(&e, grants)...)
+	added, err := t.exec(enrolmentsTable.insert+` ON CONFLICT (id) DO NOTHING`, values...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("add enrolment %q: %w", e.ID, err)
@@ -171,18 +146,6 @@ func (t *tx) AddEnrolment(e store.Enrolment) error {
 		return fmt.Errorf("enrolment %q: %w", e.ID, store.ErrExists)
 	}
 	return nil
-}
-
-func enrolmentRow(e *store.Enrolment, grants string) []any {
-	return sealed(enrolmentsTable, e.ID, e.SecretHash[:], e.Officer, e.Agency, e.Role, grants, e.CreatedAt, e.ExpiresAt, e.UsedAt, e.Device)
-}
-
-func scanEnrolment(c *cursor) store.Enrolment {
-	c.must(enrolmentsTable)
-	return store.Enrolment{
-		ID: c.text(0), SecretHash: c.digest(1), Officer: c.text(2), Agency: c.text(3), Role: c.text(4), Grants: c.grants(5),
-		CreatedAt: c.int(6), ExpiresAt: c.int(7), UsedAt: c.int(8), Device: c.text(9),
-	}
 }
 
 // UseEnrolment implements [store.RegistryTx].
@@ -197,46 +160,14 @@ func (t *tx) UseEnrolment(id, device string, now int64) (e store.Enrolment, used
 	if e.UsedAt != 0 || e.ExpiresAt <= now {
 		return e, false, nil
 	}
-	grants, err := encodeGrants(e.Grants)
+	spent := e
+	spent.UsedAt, spent.Device = now, device
+	values, err := tables.Enrolment(&spent)
 	if err != nil {
 		return e, false, t.keep(err)
 	}
-	spent := e
-	spent.UsedAt, spent.Device = now, device
-	if _, err := t.exec(enrolmentsTable.upsert, enrolmentRow(&spent, grants)...); err != nil {
+	if _, err := t.exec(enrolmentsTable.upsert, values...); err != nil {
 		return e, false, fmt.Errorf("use enrolment %q: %w", id, err)
 	}
 	return e, true, nil
-}
-
-// grant is a grant as a column has it.
-type grant struct {
-	Region  syncproto.Region  `json:"region"`
-	Classes []syncproto.Class `json:"classes"`
-	Until   int64             `json:"until"`
-}
-
-func encodeGrants(grants syncproto.Grants) (string, error) {
-	out := make([]grant, 0, len(grants))
-	for _, g := range grants {
-		out = append(out, grant(g))
-	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		return "", fmt.Errorf("encode grants: %w", err)
-	}
-	return string(b), nil
-}
-
-func (c *cursor) grants(i int) syncproto.Grants {
-	var in []grant
-	if err := json.Unmarshal([]byte(c.text(i)), &in); err != nil {
-		c.fail(i, "grants")
-		return nil
-	}
-	var out syncproto.Grants
-	for _, g := range in {
-		out = append(out, syncproto.Grant(g))
-	}
-	return out
 }

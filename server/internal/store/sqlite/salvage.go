@@ -2,11 +2,11 @@ package sqlite
 
 import (
 	"cmp"
-	"database/sql/driver"
 	"errors"
 	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -62,7 +62,7 @@ func (s *session) at(p place) (store.Row, error) {
 			out.ID = id
 		}
 	}
-	s.conn.damages.add(&store.Damage{Table: recordsTable.name, Scope: string(out.Scope), Seq: out.Seq, Key: out.ID.String()})
+	s.conn.damages.Add(&store.Damage{Table: recordsTable.Name, Scope: string(out.Scope), Seq: out.Seq, Key: out.ID.String()})
 	return out, nil
 }
 
@@ -77,7 +77,7 @@ func (p *place) fits(r *store.Row) bool {
 // for the id of a damaged row.
 func (s *session) journalled(scope syncproto.Scope, seq uint64) (id syncproto.RecordID, ok bool) {
 	err := s.attempt(func() error {
-		n, err := signed(seq)
+		n, err := tables.Signed(seq)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ const salvageChunk = 256
 func (s *session) salvageFeed(scope string, after, upTo int64, yield func(store.Row, error) bool) {
 	for {
 		places, err := collect(s, func(c *cursor) place {
-			return place{c.int(0), store.Row{Scope: syncproto.Scope(scope), Seq: c.uint(1)}}
+			return place{c.Int(0), store.Row{Scope: syncproto.Scope(scope), Seq: c.Uint(1)}}
 		}, `SELECT rowid, seq FROM records INDEXED BY records_seq WHERE scope = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?`, scope, after, upTo, int64(salvageChunk))
 		if err != nil {
 			yield(store.Row{}, err)
@@ -121,7 +121,7 @@ func (s *session) salvageFeed(scope string, after, upTo int64, yield func(store.
 // primary key has.
 func (s *session) salvageIDs(condition string, args ...any) ([]store.Row, error) {
 	places, err := collect(s, func(c *cursor) place {
-		return place{c.int(0), store.Row{ID: c.id(1), Scope: syncproto.Scope(c.text(2))}}
+		return place{c.Int(0), store.Row{ID: c.ID(1), Scope: syncproto.Scope(c.Text(2))}}
 	}, `SELECT rowid, id, scope FROM records INDEXED BY sqlite_autoindex_records_1 WHERE `+condition, args...)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (s *session) salvageLog(f store.Filter, scopes string, after *store.LogKey,
 			return nil, err
 		}
 		places, err := collect(s, func(c *cursor) place {
-			return place{c.int(0), store.Row{UpdatedAt: c.int(1), Scope: syncproto.Scope(c.text(2)), Seq: c.uint(3)}}
+			return place{c.Int(0), store.Row{UpdatedAt: c.Int(1), Scope: syncproto.Scope(c.Text(2)), Seq: c.Uint(3)}}
 		}, q.text+logOrder, append(q.args, int64(salvageChunk))...)
 		if err != nil {
 			return nil, err
@@ -179,7 +179,7 @@ func (s *session) salvageChanges(id syncproto.RecordID) ([]store.Change, error) 
 		rowid int64
 		scope syncproto.Scope
 	}
-	places, err := collect(s, func(c *cursor) at { return at{c.int(0), syncproto.Scope(c.text(1))} },
+	places, err := collect(s, func(c *cursor) at { return at{c.Int(0), syncproto.Scope(c.Text(1))} },
 		`SELECT rowid, scope FROM changes INDEXED BY changes_id WHERE id = ?`, id[:])
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (s *session) salvageChanges(id syncproto.RecordID) ([]store.Change, error) 
 		case err == nil && len(found) == 1:
 			out = append(out, found[0])
 		default:
-			s.conn.damages.add(&store.Damage{Table: changesTable.name, Scope: string(p.scope), Key: id.String()})
+			s.conn.damages.Add(&store.Damage{Table: changesTable.Name, Scope: string(p.scope), Key: id.String()})
 			out = append(out, store.Change{Scope: p.scope, ID: id, Damaged: true})
 		}
 	}
@@ -205,20 +205,4 @@ func (s *session) salvageChanges(id syncproto.RecordID) ([]store.Change, error) 
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Seq, b.Seq))
 	})
 	return out, nil
-}
-
-// What a damaged row says of itself, as far as it looks like it.
-
-func loose[T driver.Value](c *cursor, i int) T {
-	v, _ := c.row[i].(T)
-	return v
-}
-
-func looseUint(c *cursor, i int) uint64 { return uint64(max(loose[int64](c, i), 0)) } //nolint:gosec // not negative
-
-func looseID(c *cursor, i int) (id syncproto.RecordID) {
-	if b := loose[[]byte](c, i); len(b) == len(id) {
-		copy(id[:], b)
-	}
-	return id
 }

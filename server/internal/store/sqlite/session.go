@@ -2,11 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"math"
 
 	"github.com/sambang-id/sambang/syncproto"
 )
@@ -58,7 +55,7 @@ func (s *session) each(text string, args []any, scan func(*cursor) bool) error {
 	if err != nil {
 		return s.keep(err)
 	}
-	c.damages = s.conn.damages
+	c.Damages = s.conn.damages
 	// Also when scan panics or leaves its goroutine: the statement is reused.
 	defer func() { _ = s.keep(c.close()) }()
 	for c.next() {
@@ -95,31 +92,6 @@ func one[T any](s *session, missing error, scan func(*cursor) T, text string, ar
 	return out[0], nil
 }
 
-// blob is b as a value of a column that is never null.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-// big is an unsigned number as a column that sorts like it.
-func big(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-func (c *cursor) big(i int) uint64 {
-	var b [8]byte
-	c.fixed(i, b[:])
-	return binary.BigEndian.Uint64(b[:])
-}
-
-// signed is n as SQLite keeps it.
-func signed(n uint64) (int64, error) {
-	if n > math.MaxInt64 {
-		return 0, fmt.Errorf("%d is beyond a 64-bit signed number", n)
-	}
-	return int64(n), nil
-}
-
 // hexList is a JSON array of the values in hexadecimal, for json_each and
 // unhex: one statement for any number of keys.
 func hexList[T any](values []T, bytes func(*T) []byte) string {
@@ -140,11 +112,4 @@ func hexList[T any](values []T, bytes func(*T) []byte) string {
 
 func idList(ids []syncproto.RecordID) string {
 	return hexList(ids, func(id *syncproto.RecordID) []byte { return id[:] })
-}
-
-func bit(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }

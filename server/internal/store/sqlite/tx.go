@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -57,7 +58,11 @@ func (t *tx) storeHeads() error {
 		if h.now == h.stored {
 			continue
 		}
-		if _, err := t.exec(scopesTable.upsert, sealed(scopesTable, h.scope, int64(h.now))...); err != nil { //nolint:gosec // take bounds it
+		values, err := tables.Head(h.scope, h.now)
+		if err != nil {
+			return t.keep(err)
+		}
+		if _, err := t.exec(scopesTable.upsert, values...); err != nil {
 			return err
 		}
 		h.stored = h.now
@@ -94,8 +99,8 @@ func (t *tx) head(scope string) (*head, error) {
 func (t *tx) counter(scope string) (seq uint64, err error) {
 	err = t.attempt(func() (err error) {
 		seq, err = one(&t.session, store.ErrNotFound, func(c *cursor) uint64 {
-			c.must(scopesTable)
-			return c.uint(1)
+			c.Must(tables.Scopes)
+			return c.Uint(1)
 		}, `SELECT `+scopesTable.list+` FROM scopes WHERE scope = ?`, scope)
 		return err
 	})
@@ -105,7 +110,7 @@ func (t *tx) counter(scope string) (seq uint64, err error) {
 // counted returns the greatest sequence that a row or a change of the scope
 // has.
 func (t *tx) counted(scope string) (uint64, error) {
-	return one(&t.session, store.ErrNotFound, func(c *cursor) uint64 { return c.uint(0) },
+	return one(&t.session, store.ErrNotFound, func(c *cursor) uint64 { return c.Uint(0) },
 		`SELECT max(coalesce((SELECT max(seq) FROM records WHERE scope = ?), 0), coalesce((SELECT max(seq) FROM changes WHERE scope = ?), 0))`, scope, scope)
 }
 

@@ -1,4 +1,4 @@
-package sqlite
+package tables
 
 import (
 	"encoding/binary"
@@ -9,7 +9,7 @@ import (
 // Every row of every table ends with sum: a hash of the table's name and of
 // all its other columns, key columns included, in the order of the table's
 // list of columns. It is made when the row is written and compared whenever it
-// is read. It finds accidents, not forgers: who can write the file can make
+// is read. It finds accidents, not forgers: who can write the store can make
 // sums, so a fast hash of 64 bits is enough (ADR 14).
 
 // Tags keep a value of one kind from looking like one of another.
@@ -21,8 +21,8 @@ const (
 	tagOther // what no column holds: its row never has the right sum
 )
 
-// sumOf is the hash of a row's values as the driver knows them.
-func sumOf[V any](table string, values []V) int64 {
+// Sum is the hash of a row's values: all but the last column.
+func Sum[V any](t *Table, values []V) int64 {
 	var d xxhash.Digest
 	d.Reset()
 	var head [9]byte
@@ -31,8 +31,8 @@ func sumOf[V any](table string, values []V) int64 {
 		binary.LittleEndian.PutUint64(head[1:], n)
 		_, _ = d.Write(head[:]) // never fails
 	}
-	part(tagText, uint64(len(table)))
-	_, _ = d.WriteString(table)
+	part(tagText, uint64(len(t.Name)))
+	_, _ = d.WriteString(t.Name)
 	for _, v := range values {
 		switch v := any(v).(type) {
 		case nil:
@@ -52,23 +52,5 @@ func sumOf[V any](table string, values []V) int64 {
 	return int64(d.Sum64()) //nolint:gosec // the bits are what counts
 }
 
-// sealed appends the sum to a row's values.
-func sealed(t *table, values ...any) []any { return append(values, sumOf(t.name, values)) }
-
-// sound reports whether the row, whose last column is sum, is what was
-// written. Of a damaged row the cursor's owner learns the name.
-func (c *cursor) sound(t *table) bool {
-	last := len(c.row) - 1
-	if sum, ok := c.row[last].(int64); ok && sum == sumOf(t.name, c.row[:last]) {
-		return true
-	}
-	c.damages.add(t.damage(c.row))
-	return false
-}
-
-// must makes the cursor end with an error if the row is damaged.
-func (c *cursor) must(t *table) {
-	if c.err == nil && !c.sound(t) {
-		c.err = t.damage(c.row)
-	}
-}
+// Seal appends the sum to a row's values.
+func Seal(t *Table, values ...any) []any { return append(values, Sum(t, values)) }

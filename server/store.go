@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/sambang-id/sambang/internal/disk"
+	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/sqlite"
+	"github.com/sambang-id/sambang/syncproto"
+)
+
+// StoreFile is the name of the store in the data folder.
+const StoreFile = "sambang.db"
+
+// opener opens a store of one engine. Commit is nil, or the checker's hand.
+type opener func(ctx context.Context, c Config, commit func(do func() error) error) (store.Store, error)
+
+// engine returns how the store that Config.Store names is opened. The address
+// may hold a password wherever it is not what it should be, so the error shows
+// nothing of it.
+func (c Config) engine() (opener, error) {
+	if c.Store == "" {
+		return openSQLite, nil
+	}
+	switch scheme, _, _ := strings.Cut(c.Store, "://"); scheme {
+	case "postgres", "postgresql":
+		return openPostgres, nil
+	}
+	return nil, syncproto.Errorf(syncproto.CodeStoreAddress, "the address of the store does not begin with postgres://")
+}
+
+func openStore(ctx context.Context, c Config) (store.Store, error) {
+	open, err := c.engine()
+	if err != nil {
+		return nil, err
+	}
+	var commit func(do func() error) error
+	if hand := disk.Of(c.Rand); hand != nil { // the checker's
+		commit = func(do func() error) error { return hand("commit", do) }
+	}
+	return open(ctx, c, commit)
+}
+
+func openSQLite(ctx context.Context, c Config, commit func(do func() error) error) (store.Store, error) {
+	return sqlite.Open(ctx, filepath.Join(c.Data, StoreFile), sqlite.Options{OnDamage: damaged(c.Logger), Commit: commit})
+}
+
+func openPostgres(ctx context.Context, c Config, commit func(do func() error) error) (store.Store, error) {
+	return postgres.Open(ctx, c.Store, postgres.Options{OnDamage: damaged(c.Logger), Commit: commit})
+}
+
+// damaged logs a row that is not what was written: whoever runs the server has
+// to know before anybody asks.
+func damaged(logger *slog.Logger) func(*store.Damage) {
+	return func(d *store.Damage) {
+		logger.Error("the store is damaged: run sambangd check", "table", d.Table, "scope", d.Scope, "seq", d.Seq, "id", d.Key)
+	}
+}
