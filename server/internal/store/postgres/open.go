@@ -80,8 +80,8 @@ var _ store.Store = (*Store)(nil)
 // the search path. The database must exist.
 //
 // A schema that holds something else is refused with store.ErrForeign, one of a
-// newer version with store.ErrNewer; both are left as they are. The same goes
-// for a server that would lose what it confirmed.
+// newer version with store.ErrNewer, one into which a store is being moved with
+// store.ErrUnfinished; all are left as they are. The same goes for a server that would lose what it confirmed.
 func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 	o = o.withDefaults()
 	config, err := pgxpool.ParseConfig(url)
@@ -158,12 +158,19 @@ const (
 	connectTime = 10 * time.Second
 )
 
-// pool makes a pool of connections that are set and asserted one by one.
-func pool(ctx context.Context, config *pgxpool.Config, o Options, places int) (*pgxpool.Pool, error) {
+// pool makes a pool of connections that are set and asserted one by one. The
+// statements are run on each of them.
+func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, statements ...string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return set(ctx, conn, o) }
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		err := set(ctx, conn, o)
+		for i := 0; err == nil && i < len(statements); i++ {
+			_, err = conn.Exec(ctx, statements[i])
+		}
+		return err
+	}
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
