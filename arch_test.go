@@ -44,7 +44,7 @@ var layers = []struct {
 	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
 	{"server/internal/store/postgres", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
-	{"server/internal/store/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
+	{"internal/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
@@ -67,6 +67,7 @@ var publicPaths = []string{
 const (
 	seams    = "internal/ablate"
 	seamTest = "internal/ablate/ablatetest" // for tests alone
+	database = "internal/pgtest"            // for tests alone: they bring their PostgreSQL
 )
 
 // forTests tells whether a folder holds what several tests share: its name says so, and only tests and other such
@@ -74,7 +75,7 @@ const (
 func forTests(folder string) bool { return strings.HasSuffix(path.Base(folder), "test") }
 
 // asked folders are for tests, and may ask the environment what a pipeline demands of them.
-var asked = []string{"server/internal/store/pgtest"}
+var asked = []string{database}
 
 // owned names the only folders that may import a package or anything below it, in tests too: a second user
 // would be a second place to change.
@@ -87,7 +88,7 @@ var owned = []struct {
 	{[]string{"go.etcd.io/bbolt"}, []string{"client-sdk/internal/cache", "bench"}, "the cache's file has one reader and writer; a bench measures the floor below it"},
 	{[]string{"database/sql", "github.com/pressly/goose"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
 	{[]string{"modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "a driver is its engine's; a bench measures the floor below it"},
-	{[]string{"github.com/jackc"}, []string{"server/internal/store/postgres", "server/internal/store/pgtest"}, "PostgreSQL stays inside its engine, and what its tests run"},
+	{[]string{"github.com/jackc"}, []string{"server/internal/store/postgres", "internal/pgtest"}, "PostgreSQL stays inside its engine, and what its tests run"},
 }
 
 // forbidden names what the production code of a folder may not import.
@@ -162,11 +163,11 @@ func TestArchitectureCheckFindsViolations(t *testing.T) {
 		{"SQL outside its engine", "server/internal/store/a.go", imports("database/sql"), "imports database/sql"},
 		{"a driver outside its engine", "server/a.go", imports("modernc.org/sqlite/lib"), "imports modernc.org/sqlite/lib"},
 		{"PostgreSQL outside its engine", "server/a.go", imports("github.com/jackc/pgx/v5/pgxpool"), "imports github.com/jackc/pgx/v5/pgxpool"},
-		{"the product starts a PostgreSQL", "server/internal/store/postgres/a.go", imports(module + "/server/internal/store/pgtest"), "which is for tests"},
+		{"the product starts a PostgreSQL", "server/internal/store/postgres/a.go", imports(module + "/internal/pgtest"), "which is for tests"},
 		{"the product carries a suite", "server/a.go", imports(module + "/server/internal/store/storetest"), "which is for tests"},
-		{"a suite knows an engine's server", "server/internal/store/storetest/a.go", imports(module + "/server/internal/store/pgtest"), "imports server/internal/store/pgtest"},
+		{"a suite knows an engine's server", "server/internal/store/storetest/a.go", imports(module + "/internal/pgtest"), "imports internal/pgtest"},
 		{"the environment in what tests share", "server/internal/store/storetest/a.go", doc + "import \"os\"\nvar _ = os.Getenv(\"X\")\n", "reads the environment"},
-		{"a clock in what tests share", "server/internal/store/pgtest/a.go", doc + "import \"time\"\nvar _ = time.Now\n", "reads the clock"},
+		{"a clock in what tests share", "server/internal/store/storetest/a.go", doc + "import \"time\"\nvar _ = time.Now\n", "reads the clock"},
 		{"an example reaches behind the public paths", "examples/q/a.go", imports(module + "/syncproto/vectors"), "imports syncproto/vectors"},
 		{"a folder without layer", "misc/a.go", imports(), "misc has no entry in layers"},
 		{"a flag in a library", "client-sdk/a.go", imports("flag"), "reads flags"},
@@ -206,8 +207,8 @@ func TestArchitectureCheckFindsViolations(t *testing.T) {
 			mustParse(t, "syncproto/a.go", doc+"import \"time\"\nvar _ = time.Second\n"),
 			mustParse(t, "syncproto/a_test.go", imports("os")),
 			mustParse(t, "server/a.go", imports(module+"/server/internal/store/sqlite")),
-			mustParse(t, "server/a_test.go", imports(module+"/server/internal/store/pgtest")),
-			mustParse(t, "server/internal/store/pgtest/a.go", doc+"import \"os\"\nimport _ \"github.com/jackc/pgx/v5\"\nvar _ = os.Getenv(\"X\")\n"),
+			mustParse(t, "server/a_test.go", imports(module+"/internal/pgtest")),
+			mustParse(t, "internal/pgtest/a.go", doc+"import \"os\"\nimport _ \"github.com/jackc/pgx/v5\"\nvar _ = os.Getenv(\"X\")\n"),
 			mustParse(t, "examples/q/main.go", "// Command q is one.\npackage main\nimport _ \""+module+"/client-sdk\"\n"),
 		})
 		if len(got) > 0 {
@@ -321,7 +322,7 @@ func checkLayers(f file, report func(string, ...any)) {
 		target, ours := strings.CutPrefix(p, module+"/")
 		may := append(slices.Clone(l.may), "="+seams)
 		if f.test {
-			may = append(append(may, l.tests...), seamTest)
+			may = append(append(may, l.tests...), seamTest, database)
 		}
 		if ours && !within(target, l.folder) && !slices.ContainsFunc(may, func(m string) bool { return permits(m, target) }) {
 			report("%s imports %s: %s", f.name, target, l.why)

@@ -61,10 +61,15 @@ type Config struct {
 	// Logger gets JSON or text lines, as its handler makes them; no contents and
 	// no personal data. Default: silent.
 	Logger *slog.Logger
-	// Now is the clock. Default: time.Now.
+	// Now is the clock. Default: time.Now, and with a Store that servers share the
+	// clock of its database, so that theirs may differ.
 	Now func() time.Time
 	// Rand is the source of keys, codes and ids. Default: crypto/rand.Reader.
 	Rand io.Reader
+
+	// local is this machine's clock, for tests in which it is wrong. nil:
+	// time.Now.
+	local func() time.Time
 }
 
 // GoMemory is the soft limit of the Go runtime's memory, in bytes, for commands

@@ -32,6 +32,7 @@ type Server struct {
 	hq       *hq.Service
 	api      *httpapi.API
 	certs    *certificates
+	clock    *sharedClock // nil: Config.Now is
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -47,17 +48,14 @@ func New(c Config) (_ *Server, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
 	if c.Pack == nil {
 		c.Pack = pack.Timpora()
 	}
-	s := &Server{config: c}
-	if s.certs, err = newCertificates(c); err != nil {
+	s := &Server{}
+	if s.certs, err = newCertificates(c, localClock(c)); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -69,9 +67,21 @@ func New(c Config) (_ *Server, err error) {
 	if s.store, err = openStore(context.Background(), c); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
 	if err := syncFolders(c.Data); err != nil {
-		return nil, errors.Join(err, s.store.Close())
+		return nil, err
 	}
+	if err := pin(context.Background(), s.store, s.identity); err != nil {
+		return nil, err
+	}
+	if c.Now, err = s.clockOf(context.Background(), c); err != nil {
+		return nil, err
+	}
+	s.config = c
 	s.engine = engine.New(engine.Config{
 		Store: s.store, ServerID: s.identity.ServerID, ReceiptKey: s.identity.ReceiptKey, ReceiptKeyID: s.identity.ReceiptKeyID,
 		ProjectKey: s.identity.ProjectKey, Pack: c.Pack, Rand: c.Rand, Logger: c.Logger,
@@ -80,7 +90,7 @@ func New(c Config) (_ *Server, err error) {
 		Store: s.store, Decisions: s.engine, Secret: s.identity.ProjectKey, Pack: c.Pack, Audit: c.Logger, Now: c.Now,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.store.Close())
+		return nil, err
 	}
 	s.api = httpapi.New(httpapi.Config{
 		Identity: s.identity,
@@ -161,6 +171,13 @@ func (s *Server) Run(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("listen for metrics: %w", err), s.listener.Close())
 		}
 		servers = append(servers, serving{metricsServer(s.api.Metrics()), l})
+	}
+	if s.clock != nil {
+		ticking, stop := context.WithCancel(ctx)
+		var clock sync.WaitGroup
+		clock.Go(func() { s.clock.run(ticking) })
+		defer clock.Wait()
+		defer stop()
 	}
 	s.config.Logger.InfoContext(ctx, "serving", "address", addr.String(), "server_id", s.ID(), "tls", s.config.tls())
 	return serve(ctx, servers, orDefault(s.config.ShutdownTime, 15*time.Second), s.config.Logger)

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/sambang-id/sambang/server"
-	"github.com/sambang-id/sambang/server/internal/store/pgtest"
+	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/syncproto"
 )
 

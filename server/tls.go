@@ -30,8 +30,8 @@ type certificates struct {
 // lookAgain is how often the files are looked at.
 const lookAgain = time.Minute
 
-func newCertificates(c Config) (*certificates, error) {
-	x := &certificates{certFile: c.CertFile, keyFile: c.KeyFile, now: c.Now}
+func newCertificates(c Config, now func() time.Time) (*certificates, error) {
+	x := &certificates{certFile: c.CertFile, keyFile: c.KeyFile, now: now}
 	switch {
 	case len(c.Autocert) > 0:
 		x.manager = &autocert.Manager{

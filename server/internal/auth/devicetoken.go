@@ -33,7 +33,8 @@ const (
 	maxToken = 2048 // bytes; an honest one has about 500
 )
 
-// Registry is what of the store's registry a verification reads.
+// Registry is what of the store's registry a verification reads. One that is a
+// [store.TokenMemory] also remembers the tokens, for all servers that share it.
 type Registry interface {
 	View(ctx context.Context, fn func(store.Reader) error) error
 }
@@ -43,6 +44,7 @@ type DeviceVerifier struct {
 	registry Registry
 	serverID string
 	replays  *replays
+	shared   store.TokenMemory // nil: this process is the only server
 	parser   *jwt.Parser
 
 	mu      sync.Mutex
@@ -52,8 +54,9 @@ type DeviceVerifier struct {
 // NewDeviceVerifier returns a verifier for a server that started at the given
 // time: older tokens are refused, because the process that saw them is gone.
 func NewDeviceVerifier(registry Registry, serverID string, started time.Time) *DeviceVerifier {
+	shared, _ := registry.(store.TokenMemory)
 	return &DeviceVerifier{
-		registry: registry, serverID: serverID, started: started.Round(0), replays: newReplays(),
+		registry: registry, shared: shared, serverID: serverID, started: started.Round(0), replays: newReplays(),
 		// The claims are judged in deviceClaims.judge, in the order that tells
 		// a device most; signature, algorithm and encoding are the library's.
 		parser: jwt.NewParser(jwt.WithValidMethods(methods()), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
@@ -128,10 +131,27 @@ func (v *DeviceVerifier) Verify(ctx context.Context, token string, now time.Time
 	if time.Unix(*claims.IssuedAt, 0).Before(v.begun(now).Add(-startLeeway)) {
 		return Caller{}, syncproto.Errorf(syncproto.CodeTokenReplayed, "the token is older than this server process")
 	}
-	if err := v.replays.use(found.Device.ID, claims.ID, time.Unix(*claims.Expires, 0).Add(expiryLeeway), now); err != nil {
+	if err := v.use(ctx, found.Device.ID, &claims, now); err != nil {
 		return Caller{}, err
 	}
 	return found, nil
+}
+
+// use records a token: first here, where it costs nothing and is not forgotten,
+// then for the other servers.
+func (v *DeviceVerifier) use(ctx context.Context, device string, c *deviceClaims, now time.Time) error {
+	end := time.Unix(*c.Expires, 0).Add(expiryLeeway)
+	if err := v.replays.use(device, c.ID, end, now); err != nil || v.shared == nil || ablate.Off(ablate.R15ReplayedJTI) {
+		return err
+	}
+	fresh, err := v.shared.UseToken(ctx, device, c.ID, end.UnixMilli(), now.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("use a token: %w", err)
+	}
+	if !fresh {
+		return used()
+	}
+	return nil
 }
 
 // begun returns when this process started. If the clock was set back since, it

@@ -41,7 +41,7 @@ func (r *replays) use(device, jti string, end, now time.Time) error {
 	r.sweep(now.Unix())
 	k := replayKey{device, jti}
 	if _, ok := r.seen[k]; ok && !ablate.Off(ablate.R15ReplayedJTI) {
-		return syncproto.Errorf(syncproto.CodeTokenReplayed, "the token was used before")
+		return used()
 	}
 	if r.count[device] >= maxPerDevice {
 		return syncproto.Errorf(syncproto.CodeRateLimited, "the device has used %d tokens in two minutes", maxPerDevice)
@@ -53,6 +53,10 @@ func (r *replays) use(device, jti string, end, now time.Time) error {
 	r.count[device]++
 	r.bucket[end.Unix()] = append(r.bucket[end.Unix()], k)
 	return nil
+}
+
+func used() error {
+	return syncproto.Errorf(syncproto.CodeTokenReplayed, "the token was used before")
 }
 
 // sweep forgets what ended before now. A clock that was set back keeps tokens

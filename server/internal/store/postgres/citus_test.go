@@ -154,7 +154,7 @@ var (
 
 // hasScope tells whether a table is distributed by scope.
 func hasScope(name string) bool {
-	return slices.ContainsFunc(tables.All(), func(t *tables.Table) bool { return t.Name == name && t.ScopeAt >= 0 })
+	return slices.Contains(servers, name) || slices.ContainsFunc(tables.All(), func(t *tables.Table) bool { return t.Name == name && t.ScopeAt >= 0 })
 }
 
 func lintStatement(s string, used map[string]bool) (out []string) {

@@ -87,7 +87,7 @@ func transient(err error, citus bool) bool {
 		}
 		return strings.HasPrefix(f.code, "08") || strings.HasPrefix(f.code, "57P")
 	}
-	return broken(err)
+	return broken(err) || errors.Is(err, errStandby)
 }
 
 // broken reports whether the connection is lost, or could not be made.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sambang-id/sambang/server/internal/store/tables"
@@ -27,8 +28,15 @@ func (s *Store) Ask(ctx context.Context, text string) error {
 }
 
 // Outcome asks what became of a transaction, as after a lost answer.
-func (s *Store) Outcome(ctx context.Context, xid string, cause error) (bool, error) {
-	return s.outcome(ctx, xid, cause)
+func (s *Store) Outcome(ctx context.Context, lost *pgx.Conn, xid string, cause error) (bool, error) {
+	var of backend
+	if lost != nil {
+		if err := assert(ctx, lost); err != nil {
+			return false, err
+		}
+		of = backendOf(lost)
+	}
+	return s.outcome(ctx, of, xid, cause)
 }
 
 // Translate makes an error of the server one that callers branch on, and tells

@@ -25,7 +25,7 @@ const (
 	versionTable = "sambang_version"
 	// schemaVersion is the version of the tables that this program writes: the
 	// number of its last migration.
-	schemaVersion = 1
+	schemaVersion = 2
 	// lockID is the advisory lock under which tables are changed: "Sambang".
 	lockID = 0x53616d62616e67
 	// lockSeconds is how long another server's change of the tables is waited

@@ -87,12 +87,13 @@ func TestAViewCrossesTheNetworkOnceForEachQuestion(t *testing.T) {
 }
 
 // The network is cut at every crossing of a step, before the question and
-// before its answer. The step is kept once and its caller told so: the answer
-// to a COMMIT that was lost is found out.
+// before its answer, so that the server learns of it and so that it does not. The
+// step is kept once and its caller told so: the answer to a COMMIT that was lost
+// is found out.
 func TestACutAtEveryCrossingLosesAndDoublesNothing(t *testing.T) {
 	direct := database(t)
 	p, address := throughProxy(t, direct)
-	s := open(t, address, postgres.Options{Writers: 2})
+	s := open(t, address, postgres.Options{Writers: 2, LockTimeout: time.Minute})
 	id := syncproto.RecordID{1, 15: 1}
 	edit := func() error {
 		return s.Update(t.Context(), oneStep(func(tx store.Tx) error {
@@ -124,8 +125,8 @@ func TestACutAtEveryCrossingLosesAndDoublesNothing(t *testing.T) {
 		done++
 	}
 	for turn := 1; turn <= 4; turn++ {
-		for _, before := range []bool{true, false} {
-			p.cutAt(turn, before)
+		for _, kind := range []cut{{before: true}, {}, {before: true, hole: true}, {hole: true}} {
+			p.cutAt(turn, kind.before, kind.hole)
 			err := edit()
 			if !p.wasCut() {
 				if turn <= 3 {
@@ -133,16 +134,16 @@ func TestACutAtEveryCrossingLosesAndDoublesNothing(t *testing.T) {
 				}
 			}
 			if err != nil {
-				t.Errorf("cut at crossing %d, before the question: %v: %v", turn, before, err)
+				t.Errorf("cut at crossing %d, %+v: %v", turn, kind, err)
 				continue
 			}
 			done++
 			if got := query(t, direct, `SELECT conflicts::text FROM records`); len(got) != 1 || got[0] != fmt.Sprint(done) {
-				t.Fatalf("cut at crossing %d, before the question: %v: %v edits are kept of %d", turn, before, got, done)
+				t.Fatalf("cut at crossing %d, %+v: %v edits are kept of %d", turn, kind, got, done)
 			}
 		}
 	}
-	p.cutAt(0, false)
+	p.cutAt(0, false, false)
 	if got := query(t, direct, `SELECT count(*)::text FROM changes`); got[0] != fmt.Sprint(done) {
 		t.Errorf("%s changes of %d", got[0], done)
 	}

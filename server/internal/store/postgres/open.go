@@ -177,7 +177,7 @@ func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, st
 // Timeouts of the server. They end what nobody waits for any more.
 const (
 	statementTime = 60 * time.Second // of one statement, in which a lock is waited for
-	idleTime      = 60 * time.Second // of a transaction in which nothing happens
+	idleTime      = 30 * time.Second // of a transaction in which nothing happens
 )
 
 // set makes a connection what the engine needs, and asserts it.
@@ -198,12 +198,15 @@ func set(ctx context.Context, conn *pgx.Conn, o Options) error {
 // it was.
 func assert(ctx context.Context, conn *pgx.Conn) error {
 	var of settings
+	var self backend
 	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
-		current_setting('synchronous_commit'), current_setting('server_encoding'), current_setting('default_transaction_read_only'), pg_is_in_recovery()`).
-		Scan(&of.version, &of.fsync, &of.fullPages, &of.commit, &of.encoding, &of.readOnly, &of.standby)
+		current_setting('synchronous_commit'), current_setting('server_encoding'), current_setting('default_transaction_read_only'), pg_is_in_recovery(),
+		pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`).
+		Scan(&of.version, &of.fsync, &of.fullPages, &of.commit, &of.encoding, &of.readOnly, &of.standby, &self.pid, &self.started)
 	if err != nil {
 		return err
 	}
+	conn.PgConn().CustomData()[backendKey] = self
 	return of.refuse()
 }
 
@@ -229,10 +232,14 @@ func (of *settings) refuse() error {
 	case of.readOnly != "off":
 		return errors.New("the database is read-only")
 	case of.standby:
-		return errors.New("the server is a standby")
+		return errStandby
 	}
 	return nil
 }
+
+// errStandby may pass: after a failover, the address may still be that of the
+// server before.
+var errStandby = errors.New("the server is a standby")
 
 const (
 	versionStep = 10_000 // between two versions in the server's number

@@ -23,6 +23,7 @@ type proxy struct {
 type cut struct {
 	turn   int  // counted from when it was set; 0: never
 	before bool // the server does not get the question; otherwise the client does not get the answer
+	hole   bool // the server does not learn that the connection is lost
 	done   bool
 }
 
@@ -90,10 +91,10 @@ func (p *proxy) count(do func()) int {
 	return p.turns - before
 }
 
-func (p *proxy) cutAt(turn int, before bool) {
+func (p *proxy) cutAt(turn int, before, hole bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = cut{turn: turn, before: before}
+	p.cut = cut{turn: turn, before: before, hole: hole}
 }
 
 // wasCut reports whether the cut that was set came.
@@ -110,11 +111,16 @@ type link struct {
 	mu             sync.Mutex
 	answered       bool
 	silent         bool // answers are dropped
+	hole           bool // the server is not told
 }
 
 func (l *link) close() {
 	l.client.Close()
-	l.server.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.hole {
+		l.server.Close()
+	}
 }
 
 func (l *link) questions() {
@@ -148,7 +154,7 @@ func (l *link) ask() bool {
 		if c.turn--; c.turn == 0 {
 			c.done = true
 			l.mu.Lock()
-			l.silent = !c.before
+			l.silent, l.hole = !c.before, c.hole
 			l.mu.Unlock()
 			return !c.before
 		}

@@ -9,6 +9,9 @@ import (
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
+// servers are the tables that are not of the contract.
+var servers = []string{"servers", "used_tokens"}
+
 // TestTablesAreThoseOfTheDescription: the columns, their types and the keys of
 // the database are those of package tables, so that a row is the same on every
 // engine. Names sort by bytes.
@@ -45,6 +48,7 @@ func TestTablesAreThoseOfTheDescription(t *testing.T) {
 			t.Errorf("primary key of %s is %v, want %v", table.Name, key, table.Key)
 		}
 	}
+	want = append(want, servers...)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("tables\nare  %v\nwant %v", got, want)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
@@ -97,6 +99,12 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 		return nil, transient(err, s.citus), err
 	}
 	defer t.leave()
+	defer func() {
+		if again && broken(err) {
+			t.leave()
+			s.end(t.ctx, t.backend)
+		}
+	}()
 	// From here on the step finishes, whatever becomes of the caller.
 	t.ctx = context.WithoutCancel(ctx)
 	if then, err = step.Do(t); err != nil {
@@ -124,7 +132,7 @@ func (s *Store) commit(t *tx) (again bool, err error) {
 		return transient(err, s.citus), err
 	}
 	t.leave()
-	committed, err := s.outcome(t.ctx, t.xid, err)
+	committed, err := s.outcome(t.ctx, t.backend, t.xid, err)
 	switch {
 	case err != nil:
 		return false, err
@@ -146,7 +154,7 @@ var (
 // again then, because it need not be one that changes nothing twice (a code
 // that was used is used). The caller is told to try again: a device that sends
 // its push again finds what became of it.
-func (s *Store) outcome(ctx context.Context, xid string, cause error) (committed bool, err error) {
+func (s *Store) outcome(ctx context.Context, lost backend, xid string, cause error) (committed bool, err error) {
 	for try := 1; !s.citus && xid != "" && try <= s.options.Tries; try++ {
 		status, err := s.status(ctx, xid)
 		switch {
@@ -162,28 +170,59 @@ func (s *Store) outcome(ctx context.Context, xid string, cause error) (committed
 		if err := pause(ctx, try); err != nil {
 			return false, err
 		}
+		s.end(ctx, lost)
 	}
 	return false, fmt.Errorf("%w: %w: %w", store.ErrBusy, errUnknown, cause)
 }
 
 // status asks the server what became of a transaction.
 func (s *Store) status(ctx context.Context, xid string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	conn, err := s.writers.Acquire(ctx)
-	if err != nil {
-		return "", translate(ctx, err)
-	}
-	defer conn.Release()
 	var found []string
-	err = exchange(ctx, conn.Conn(), s.damages, []command{into(&found, readText, sqlOutcome, xid)})
+	err := s.aside(ctx, into(&found, readText, sqlOutcome, xid))
 	if err != nil || len(found) == 0 {
 		return "", err
 	}
 	return found[0], nil
 }
 
-const sqlOutcome = `SELECT coalesce(pg_xact_status($1::text::xid8), 'too long ago')`
+// end ends a lost connection at the server, which may not know yet that it is
+// lost, and keep the scopes for it. A commit that has begun is not stopped by
+// that. If the server can't be told, the next try waits until it finds out.
+func (s *Store) end(ctx context.Context, lost backend) {
+	_ = s.aside(ctx, command{text: sqlEnd, args: []any{lost.pid, lost.started}, scan: func(*cursor) bool { return true }})
+}
+
+// aside sends a command on a connection of its own.
+func (s *Store) aside(ctx context.Context, c command) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	conn, err := s.writers.Acquire(ctx)
+	if err != nil {
+		return translate(ctx, err)
+	}
+	defer conn.Release()
+	return exchange(ctx, conn.Conn(), s.damages, []command{c})
+}
+
+const (
+	sqlOutcome = `SELECT coalesce(pg_xact_status($1::text::xid8), 'too long ago')`
+	sqlEnd     = `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2`
+)
+
+// backend names a process of the server: a number that is used again, and when
+// it began.
+type backend struct {
+	pid     int64
+	started string
+}
+
+// backendKey is where a connection has its own.
+const backendKey = "sambang.backend"
+
+func backendOf(conn *pgx.Conn) backend {
+	b, _ := conn.PgConn().CustomData()[backendKey].(backend)
+	return b
+}
 
 func readText(c *tables.Cursor[any]) string { return c.Text(0) }
 func readInt(c *tables.Cursor[any]) int64   { return c.Int(0) }

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/sambang-id/sambang/server/internal/store/pgtest"
+	"github.com/sambang-id/sambang/internal/pgtest"
 )
 
 var child = flag.Bool("pgtest.child", false, "for this program itself: start a cluster, say where it is, and wait to be killed")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sambang-id/sambang/server/internal/store/pgtest"
+	"github.com/sambang-id/sambang/internal/pgtest"
 )
 
 // put is the operation under test: on a new connection, a transaction of a

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sambang-id/sambang/server/internal/store/pgtest"
+	"github.com/sambang-id/sambang/internal/pgtest"
 )
 
 // Where Citus is, its owner distributes a table, and a snapshot is one of all

@@ -1,0 +1,38 @@
+package store
+
+import "context"
+
+// An engine that several servers can share at once has these abilities too.
+// What one server alone knows is enough without them.
+
+// TokenMemory remembers the single-use tokens of devices for all servers.
+type TokenMemory interface {
+	// UseToken records that a device used the token jti, which no server takes
+	// after end, at time now; both are Unix milliseconds. It reports false if it
+	// was used before, at whichever server: exactly one caller gets true. What it
+	// recorded may be lost if the database crashes within a second.
+	//
+	// It forgets what ended [TokenSlack] before now: servers whose clocks differ
+	// by less never take a token that one of them has forgotten.
+	UseToken(ctx context.Context, device, jti string, end, now int64) (fresh bool, err error)
+}
+
+// TokenSlack is for how long after its end a token is remembered, in
+// milliseconds.
+const TokenSlack = 15 * 60 * 1000
+
+// ServerPin keeps which server the store belongs to: servers that share a store
+// must sign with one key, which is in none of its rows.
+type ServerPin interface {
+	// PinServer keeps server as the id of the store's servers if it has none
+	// yet, and returns the one that it has.
+	PinServer(ctx context.Context, server string) (string, error)
+	// PinnedServer returns the id of the store's servers, "" if it has none yet.
+	PinnedServer(ctx context.Context) (string, error)
+}
+
+// Clock tells the time of the database, which is the same for all its servers.
+type Clock interface {
+	// Time returns Unix microseconds, as of some moment within the call.
+	Time(ctx context.Context) (int64, error)
+}
