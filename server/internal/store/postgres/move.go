@@ -142,17 +142,24 @@ func (x *Target) State(ctx context.Context) (id string, finished, empty bool, er
 func (x *Target) empty(ctx context.Context, q interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }) (bool, error) {
-	for _, t := range allTables {
-		text := `SELECT EXISTS (SELECT FROM ` + x.relation(t.Table)
-		if t == scopesTable {
-			text += ` WHERE seq > 0`
+	for _, from := range append(x.relations(), `servers`) { // or a server has made it its own
+		if from == scopesTable.Name || from == hiddenHeads {
+			from += ` WHERE seq > 0`
 		}
 		var some bool
-		if err := q.QueryRow(ctx, text+`)`).Scan(&some); err != nil || some {
+		if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+from+`)`).Scan(&some); err != nil || some {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// relations are the present names of the tables.
+func (x *Target) relations() (out []string) {
+	for _, t := range allTables {
+		out = append(out, x.relation(t.Table))
+	}
+	return out
 }
 
 // relation is the present name of a table.

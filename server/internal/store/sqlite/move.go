@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -177,11 +176,15 @@ func (x *Source) Row(ctx context.Context, t *tables.Table, key []any) ([]any, er
 	return rows[0], nil
 }
 
-// rowOf copies the row under the cursor.
+// rowOf copies the row under the cursor. No bytes are nil for the driver, and
+// nothing is.
 func rowOf(c *cursor) []any {
 	out := make([]any, len(c.Row))
 	for i, v := range c.Row {
-		out[i] = driver.Value(v)
+		if b, ok := v.([]byte); ok && b == nil {
+			v = []byte{}
+		}
+		out[i] = v
 	}
 	return out
 }
