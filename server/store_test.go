@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/internal/pgtest"
+	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/syncproto"
 )
 

@@ -324,7 +324,7 @@ func TestAMoveThatIsCutGoesOn(t *testing.T) {
 	const runs = 15
 	for run := range runs {
 		ctx, cancel := context.WithCancel(t.Context())
-		at := 1 + random.IntN(90) // of more than a hundred
+		at := 1 + random.IntN(60) // of at least 77
 		calls := 0
 		w.config.Progress = func(move.Progress) {
 			if calls++; calls == at {

@@ -169,7 +169,8 @@ func TestEveryChangedColumnIsFoundByCheck(t *testing.T) {
 			row := query(t, address, `SELECT ctid::text FROM `+table+` ORDER BY `+by+` DESC, ctid LIMIT 1`)[0]
 			conn := connect(t, address)
 			var now string
-			if err := conn.QueryRow(t.Context(), `UPDATE `+table+` SET `+column+` = `+other+` WHERE ctid = $1::text::tid RETURNING ctid::text`, row).Scan(&now); err != nil {
+			err := conn.QueryRow(t.Context(), `UPDATE `+table+` SET `+column+` = `+other+` WHERE ctid = $1::text::tid RETURNING ctid::text`, row).Scan(&now)
+			if err = errors.Join(err, conn.Close(t.Context())); err != nil {
 				t.Fatalf("%s.%s: %v", table, column, err)
 			}
 			if got := problems(t, s); !strings.Contains(strings.Join(got, "\n"), "damaged row: table "+table+",") {
@@ -186,6 +187,8 @@ func restore(t *testing.T, from, to, table string) {
 	t.Helper()
 	source, target := connect(t, from), connect(t, to)
 	ctx := t.Context()
+	defer source.Close(ctx) // there are many
+	defer target.Close(ctx)
 	var rows string
 	if err := source.QueryRow(ctx, `SELECT coalesce(json_agg(t), '[]')::text FROM `+table+` t`).Scan(&rows); err != nil {
 		t.Fatal(err)

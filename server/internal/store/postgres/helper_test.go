@@ -11,13 +11,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
 	"github.com/sambang-id/sambang/syncproto"
 )
-
-// server is the address of a PostgreSQL for tests, as its superuser.
-const server = "postgres://postgres@127.0.0.1:54391/postgres"
 
 var databases atomic.Int64
 
@@ -25,6 +23,7 @@ var databases atomic.Int64
 // address.
 func database(t testing.TB, options ...string) string {
 	t.Helper()
+	server := pgtest.Start(t).URL() // as its superuser
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
 	from := "TEMPLATE template0"
 	if strings.HasPrefix(strings.Join(options, " "), "TEMPLATE") {

@@ -41,7 +41,7 @@ func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, err error) 
 		return false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := set(ctx, conn, Options{}.withDefaults()); err != nil {
+	if err := set(ctx, conn, Options{}.withDefaults(), planAuto); err != nil {
 		return false, err
 	}
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&citus); err != nil {

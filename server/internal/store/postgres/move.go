@@ -88,7 +88,7 @@ func (x *Target) open(ctx context.Context) (err error) {
 	if x.conn, err = pgx.ConnectConfig(ctx, x.config.ConnConfig); err != nil {
 		return err
 	}
-	if err := set(ctx, x.conn, x.options); err != nil {
+	if err := set(ctx, x.conn, x.options, planAuto); err != nil {
 		return err
 	}
 	// Nobody waits for what is done here but who moves.
@@ -231,7 +231,7 @@ func (x *Target) openStore(ctx context.Context) (err error) {
 	}
 	x.Store = s
 	for _, p := range []**pgxpool.Pool{&s.writers, &s.readers} {
-		if *p, err = pool(ctx, x.config, x.options, 1, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
+		if *p, err = pool(ctx, x.config, x.options, 1, planAuto, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
 			return err
 		}
 	}

@@ -100,10 +100,10 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 	if s.citus, err = ready(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
-	if s.writers, err = pool(ctx, config, o, o.Writers); err != nil {
+	if s.writers, err = pool(ctx, config, o, o.Writers, planAuto); err != nil {
 		return nil, err
 	}
-	if s.readers, err = pool(ctx, config, o, o.Readers); err != nil {
+	if s.readers, err = pool(ctx, config, o, o.Readers, planCustom); err != nil {
 		return nil, err
 	}
 	for _, p := range []*pgxpool.Pool{s.writers, s.readers} { // so that what is wrong is known now
@@ -160,12 +160,12 @@ const (
 
 // pool makes a pool of connections that are set and asserted one by one. The
 // statements are run on each of them.
-func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, statements ...string) (*pgxpool.Pool, error) {
+func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, plans string, statements ...string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		err := set(ctx, conn, o)
+		err := set(ctx, conn, o, plans)
 		for i := 0; err == nil && i < len(statements); i++ {
 			_, err = conn.Exec(ctx, statements[i])
 		}
@@ -180,15 +180,23 @@ const (
 	idleTime      = 30 * time.Second // of a transaction in which nothing happens
 )
 
+// How the database plans a statement that it has seen before. A page of the log
+// is found by time for who sees all, and by scope for who sees one: the plan
+// that fits both reads a million rows for one of them.
+const (
+	planAuto   = "auto"
+	planCustom = "force_custom_plan"
+)
+
 // set makes a connection what the engine needs, and asserts it.
-func set(ctx context.Context, conn *pgx.Conn, o Options) error {
+func set(ctx context.Context, conn *pgx.Conn, o Options, plans string) error {
 	millis := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	// A level above "on" waits for standbys too, and stays.
 	if _, err := conn.Exec(ctx, `SELECT
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
 		set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false),
-		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_deferrable', 'off', false)`,
-		millis(o.LockTimeout), millis(statementTime), millis(idleTime)); err != nil {
+		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_deferrable', 'off', false),
+		set_config('plan_cache_mode', $4, false)`, millis(o.LockTimeout), millis(statementTime), millis(idleTime), plans); err != nil {
 		return err
 	}
 	return assert(ctx, conn)

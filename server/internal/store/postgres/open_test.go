@@ -30,6 +30,9 @@ func TestOpenAssertsDurability(t *testing.T) {
 			}
 		}
 	}
+	if got := postgres.Setting(t.Context(), s, "readers", "plan_cache_mode"); got != "force_custom_plan" {
+		t.Errorf("plan_cache_mode of the readers is %q", got)
+	}
 	// A level that waits for standbys is not lowered.
 	sqlOn(t, address, `ALTER DATABASE `+name+` SET synchronous_commit = remote_apply`)
 	if got := postgres.Setting(t.Context(), open(t, address, postgres.Options{}), "writers", "synchronous_commit"); got != "remote_apply" {

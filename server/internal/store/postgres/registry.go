@@ -151,7 +151,7 @@ func (t *tx) SetGrants(device string, grants syncproto.Grants, now int64) error 
 	if err := t.cold(pastGrantsTable, pastGrantsTable.insert, row, fmt.Sprintf("keep the grants of device %q", device)); err != nil {
 		return err
 	}
-	d.Grants, d.GrantsVersion = grants, d.GrantsVersion+1
+	d.Grants, d.GrantsVersion = grants, store.NextGrants(d.GrantsVersion, now)
 	return t.PutDevice(d)
 }
 
