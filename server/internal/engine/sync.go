@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
@@ -97,7 +99,7 @@ func (p *push) receive(next func() (*wire.Batch, error), q *pull, seal bool) (w 
 		if err != nil {
 			return nil, err
 		}
-		return nil, tx.PutSeen(p.dev.ID, store.Seen{At: p.now, App: p.opening.open.GetApp(), Waiting: p.opening.open.GetWaiting()})
+		return nil, tx.PutSeen(p.dev.ID, store.Seen{At: p.now, App: appName(p.opening.open.GetApp()), Waiting: p.opening.open.GetWaiting()})
 	}}
 	batches, stop := p.arrivals(next)
 	defer stop()
@@ -216,4 +218,19 @@ func (e *Engine) grants(dev store.Device) ([]*wire.Grant, error) {
 		out = append(out, &wire.Grant{Region: string(g.Region), Classes: classes, Until: g.Until, Key: key[:]})
 	}
 	return out, nil
+}
+
+// maxAppName bounds what an app may call itself, in characters.
+const maxAppName = 100
+
+// appName is what an app calls itself, as a text that people can read and every
+// engine of the store can keep: PostgreSQL has no U+0000.
+func appName(s string) string {
+	runes := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "")))
+	return string(runes[:min(len(runes), maxAppName)])
 }

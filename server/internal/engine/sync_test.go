@@ -71,6 +71,25 @@ func TestAnIdleExchangeWritesNothingAndHasNoWitness(t *testing.T) {
 	}
 }
 
+// An app may call itself what no text of PostgreSQL can hold, or a megabyte.
+func TestWhatAnAppCallsItselfCanBeKept(t *testing.T) {
+	s := newSite(t)
+	a := s.device("a", grant("35.24.14"))
+	a.app = "app\x00/2\n" + strings.Repeat("é", 1000)
+	a.create(1, "35.24.14", "name", "x")
+	a.sync()
+	err := s.store.View(t.Context(), func(r store.Reader) error {
+		st, err := r.DeviceStatus(a.id)
+		if want := "app/2" + strings.Repeat("é", 95); st.Seen.App != want {
+			t.Errorf("the app is %q, want %q", st.Seen.App, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAConfirmedClaimHasAWitness(t *testing.T) {
 	s := newSite(t)
 	a := s.device("a", grant("35.24.14"))

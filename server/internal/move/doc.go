@@ -21,6 +21,6 @@
 // once, in the order of its key, twice: first what the target has too much is
 // deleted, then what it lacks is copied. (In one walk a stale row could hold the
 // sequence that a new one needs.) A third walk must find no difference. Then the
-// source is marked, and the target finished. ADR 17 says why a crash between any
+// source is marked, and the target finished. ADR 18 says why a crash between any
 // two of these steps loses nothing.
 package move
