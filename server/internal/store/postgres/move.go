@@ -225,7 +225,7 @@ func (x *Target) begin(ctx context.Context, id string) error {
 // openStore opens the store for reading: on its connections a view has the
 // counters' usual name.
 func (x *Target) openStore(ctx context.Context) (err error) {
-	s := &Store{options: x.options, name: nameOf(&x.config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(x.options.OnDamage)}
+	s := newStore(x.config, x.options)
 	if err := x.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&s.citus); err != nil {
 		return err
 	}

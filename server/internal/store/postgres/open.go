@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -81,7 +82,8 @@ var _ store.Store = (*Store)(nil)
 //
 // A schema that holds something else is refused with store.ErrForeign, one of a
 // newer version with store.ErrNewer, one into which a store is being moved with
-// store.ErrUnfinished; all are left as they are. The same goes for a server that would lose what it confirmed.
+// store.ErrUnfinished; all are left as they are. The same goes for a server that
+// would lose what it confirmed.
 func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 	o = o.withDefaults()
 	config, err := pgxpool.ParseConfig(url)
@@ -89,7 +91,7 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		// The driver's error may hold the URL, and the URL a password.
 		return nil, errors.New("open store: the address of the database is not a PostgreSQL URL or connection string")
 	}
-	s := &Store{options: o, name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
+	s := newStore(config, o)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open store %s: %w", s.name, hide(translate(ctx, err), config.ConnConfig.Password))
@@ -112,6 +114,11 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		}
 	}
 	return s, nil
+}
+
+// newStore returns a store without connections.
+func newStore(config *pgxpool.Config, o Options) *Store {
+	return &Store{options: o, name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
 }
 
 // nameOf names a database as people do, without who enters it and how.
@@ -165,13 +172,28 @@ func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, pl
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		err := set(ctx, conn, o, plans)
+		err := errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
 		for i := 0; err == nil && i < len(statements); i++ {
 			_, err = conn.Exec(ctx, statements[i])
 		}
 		return err
 	}
 	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// incarnate finds out what the server is since its last crash. The connection
+// does not outlive it.
+func incarnate(ctx context.Context, conn *pgx.Conn) error {
+	if conn.IsClosed() {
+		return nil // set says why
+	}
+	self := backendOf(conn)
+	_, err := conn.Exec(ctx, `INSERT INTO sambang_incarnation (one, id) VALUES (true, $1) ON CONFLICT (one) DO NOTHING`, rand.Text())
+	if err == nil {
+		err = conn.QueryRow(ctx, `SELECT id FROM sambang_incarnation`).Scan(&self.incarnation)
+	}
+	conn.PgConn().CustomData()[backendKey] = self
+	return err
 }
 
 // Timeouts of the server. They end what nobody waits for any more.
