@@ -92,10 +92,7 @@ func (w *world) headquarters(token string) (seen []string, cursors []string) {
 // if nothing had been: nothing is repaired, sent again or lost, and what
 // headquarters sees is the same, byte for byte.
 func TestAMoveToPostgreSQLIsNoticedByNobody(t *testing.T) {
-	if *engine != "sqlite" {
-		t.Skip("it begins on SQLite")
-	}
-	w := newWorld(t)
+	w := newWorldOn(t, "")
 	ctx := context.Background()
 	a, b := w.phone("budi"), w.phone("sari")
 	wide := w.phone("sari", grant("35", "D", "T", "H"))
@@ -283,10 +280,7 @@ func same(a, b []string) bool {
 
 // A server with another key is told so, also if the store came by a move.
 func TestAMovedStoreBelongsToItsServer(t *testing.T) {
-	if *engine != "sqlite" {
-		t.Skip("it begins on SQLite")
-	}
-	w := newWorld(t)
+	w := newWorldOn(t, "")
 	a := w.phone("budi")
 	w.create(a, sambang.Fields{"name": "x"})
 	w.sync(a)

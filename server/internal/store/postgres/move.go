@@ -146,8 +146,12 @@ func (x *Target) empty(ctx context.Context, q interface {
 		if from == scopesTable.Name || from == hiddenHeads {
 			from += ` WHERE seq > 0`
 		}
-		var some bool
-		if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+from+`)`).Scan(&some); err != nil || some {
+		// Not EXISTS (SELECT FROM …), which Citus does not take.
+		var one int
+		switch err := q.QueryRow(ctx, `SELECT 1 FROM `+from+` LIMIT 1`).Scan(&one); {
+		case err == nil:
+			return false, nil
+		case !errors.Is(err, pgx.ErrNoRows):
 			return false, err
 		}
 	}
