@@ -43,6 +43,7 @@ var layers = []struct {
 	{"server/internal/store/tables", []string{"syncproto", "=server/internal/store"}, nil, "what a row is, is the same on every engine, and needs none of them"},
 	{"server/internal/store/sqlite", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
 	{"server/internal/store/postgres", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/storetest"}, "engines share the contract, its suite and what a row is, never each other's SQL"},
+	{"server/internal/move", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "server/internal/store/storetest"}, "a move knows rows, not the engines that keep them"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
 	{"internal/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},

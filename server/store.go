@@ -26,11 +26,15 @@ func (c Config) engine() (opener, error) {
 	if c.Store == "" {
 		return openSQLite, nil
 	}
-	switch scheme, _, _ := strings.Cut(c.Store, "://"); scheme {
-	case "postgres", "postgresql":
+	if isPostgres(c.Store) {
 		return openPostgres, nil
 	}
 	return nil, syncproto.Errorf(syncproto.CodeStoreAddress, "the address of the store does not begin with postgres://")
+}
+
+func isPostgres(address string) bool {
+	scheme, _, found := strings.Cut(address, "://")
+	return found && (scheme == "postgres" || scheme == "postgresql")
 }
 
 func openStore(ctx context.Context, c Config) (store.Store, error) {

@@ -85,9 +85,15 @@ const (
 
 // Codes of the operator's command.
 const (
-	CodeStoreAddress  Code = "store_address"
-	CodeStoreIdentity Code = "store_identity"
-	CodeStoreBackup   Code = "store_backup"
+	CodeStoreAddress    Code = "store_address"
+	CodeStoreIdentity   Code = "store_identity"
+	CodeStoreBackup     Code = "store_backup"
+	CodeStoreMoved      Code = "store_moved"
+	CodeStoreUnfinished Code = "store_unfinished"
+	CodeStoreOccupied   Code = "store_occupied"
+	CodeStoreDamaged    Code = "store_damaged"
+	CodeStoreDiffers    Code = "store_differs"
+	CodeMoveDirection   Code = "move_direction"
 )
 
 // Error implements error with the English text.

@@ -80,7 +80,13 @@ var texts = map[Code]Text{
 	CodeKindUnknown:   {"Jenis rekaman tidak dikenal paket ini.", "The pack does not know this kind of record."},
 	CodeFieldUnknown:  {"Isian tidak dikenal paket ini.", "The pack does not know this field."},
 
-	CodeStoreAddress:  {"Alamat basis data tidak dikenal. Gunakan postgres://PENGGUNA@HOST/NAMA, atau kosongkan untuk berkas di folder data.", "The address of the store is not known. Use postgres://USER@HOST/NAME, or none for a file in the data folder."},
-	CodeStoreIdentity: {"Basis data ini milik server dengan kunci lain. Salin server.key dari server pertama ke folder data.", "This store belongs to a server with another key. Copy server.key of its first server into the data folder."},
-	CodeStoreBackup:   {"PostgreSQL disalin dengan alatnya sendiri: pg_basebackup dengan arsip WAL, atau pg_dump. Simpan server.key secara terpisah.", "PostgreSQL is backed up with its own tools: pg_basebackup with an archive of the WAL, or pg_dump. Keep server.key apart."},
+	CodeStoreAddress:    {"Alamat basis data tidak dikenal. Gunakan postgres://PENGGUNA@HOST/NAMA, atau kosongkan untuk berkas di folder data.", "The address of the store is not known. Use postgres://USER@HOST/NAME, or none for a file in the data folder."},
+	CodeStoreIdentity:   {"Basis data ini milik server dengan kunci lain. Salin server.key dari server pertama ke folder data.", "This store belongs to a server with another key. Copy server.key of its first server into the data folder."},
+	CodeStoreBackup:     {"PostgreSQL disalin dengan alatnya sendiri: pg_basebackup dengan arsip WAL, atau pg_dump. Simpan server.key secara terpisah.", "PostgreSQL is backed up with its own tools: pg_basebackup with an archive of the WAL, or pg_dump. Keep server.key apart."},
+	CodeStoreMoved:      {"Data ini sudah dipindahkan ke basis data lain. Jalankan sambangd dengan -store ke basis data itu; berkas lama hanya arsip.", "This store was moved to another database. Run sambangd with -store of that database; the old file is an archive."},
+	CodeStoreUnfinished: {"Pemindahan ke basis data ini belum selesai. Jalankan lagi perintah migrate yang sama; server belum boleh memakainya.", "The move into this database is not finished. Run the same migrate command again; no server may use it before."},
+	CodeStoreOccupied:   {"Basis data tujuan sudah berisi data lain dan tidak diubah. Gunakan basis data yang kosong.", "The target database holds other data and was not changed. Use an empty one."},
+	CodeStoreDamaged:    {"Data asal rusak; tidak ada yang dipindahkan. Perbaiki atau pulihkan dari salinan, atau ulangi dengan -with-damage supaya yang rusak ikut dan tetap ditandai rusak.", "The source is damaged; nothing was moved. Repair or restore it, or use -with-damage to take the damage along, marked as such."},
+	CodeStoreDiffers:    {"Kedua basis data belum sama; asal tetap berlaku. Hentikan program lain yang memakai tujuan, lalu jalankan lagi perintah yang sama.", "The two stores are not the same yet; the source stays in force. Stop whatever else uses the target, then run the same command again."},
+	CodeMoveDirection:   {"Pemindahan hanya dari sqlite: ke postgres://.", "A store moves from sqlite: to postgres:// only."},
 }

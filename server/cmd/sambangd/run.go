@@ -54,6 +54,7 @@ func commands() []command {
 		{"purge", "RECORD", "hapus rekaman untuk selamanya", "erase a record for ever", (*app).purge},
 		{"check", "", "periksa keutuhan data", "verify the store", (*app).check},
 		{"restored", "", "beri tahu server bahwa datanya dipulihkan dari salinan", "tell the server that its store was put back from a backup", (*app).restored},
+		{"migrate", "", "pindahkan data dari berkas SQLite ke PostgreSQL", "move the store from a file of SQLite to PostgreSQL", (*app).migrate},
 		{"backup", "FILE", "salin data selagi server berjalan", "copy the store while it is in use", (*app).backup},
 	}
 }

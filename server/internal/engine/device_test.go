@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
@@ -98,6 +99,7 @@ type device struct {
 	nonce         int
 	queue         []syncproto.RecordID // if set, what is dirty
 	maxEntries    uint32               // of a reply
+	app           string               // what it calls itself; "": test/1
 	rejectBatch   func(*wire.Batch)    // lets a test damage what is sent
 	rejectOpen    func(*wire.Open)
 }
@@ -246,7 +248,7 @@ func (d *device) request() (*wire.Open, []*wire.Batch, []syncproto.RecordID, map
 	}
 	open := &wire.Open{
 		Version: wire.Version, Nonce: nonce, Epoch: d.epoch, Witness: d.witness, GrantsVersion: d.grantsV,
-		Claims: []*wire.Claim{claim}, MaxEntries: d.maxEntries, App: "test/1",
+		Claims: []*wire.Claim{claim}, MaxEntries: d.maxEntries, App: cmp.Or(d.app, "test/1"),
 	}
 	open.ClaimSignature = ed25519.Sign(d.key, wire.ClaimBytes(d.id, nonce, d.epoch, open.Claims))
 	for scope, seq := range d.cursors {

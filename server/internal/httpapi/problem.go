@@ -30,6 +30,11 @@ type problem struct {
 
 // refusal returns the code of an error, and its detail if it may be told.
 func refusal(err error) (syncproto.Code, string) {
+	if errors.Is(err, store.ErrMoved) || errors.Is(err, store.ErrUnfinished) {
+		// Their own codes are for the operator. A device waits, and finds the
+		// server again that he starts where the store is now.
+		return syncproto.CodeUnavailable, "the store is moving to another database"
+	}
 	var own *syncproto.Error
 	if errors.As(err, &own) {
 		return own.Code, own.Detail

@@ -84,7 +84,13 @@ var statuses = map[syncproto.Code]int{
 	syncproto.CodeFieldUnknown:  http.StatusUnprocessableEntity,
 
 	// The operator's command's; no request meets them.
-	syncproto.CodeStoreAddress:  http.StatusInternalServerError,
-	syncproto.CodeStoreIdentity: http.StatusInternalServerError,
-	syncproto.CodeStoreBackup:   http.StatusNotImplemented,
+	syncproto.CodeStoreAddress:    http.StatusInternalServerError,
+	syncproto.CodeStoreIdentity:   http.StatusInternalServerError,
+	syncproto.CodeStoreBackup:     http.StatusNotImplemented,
+	syncproto.CodeStoreMoved:      http.StatusServiceUnavailable,
+	syncproto.CodeStoreUnfinished: http.StatusServiceUnavailable,
+	syncproto.CodeStoreOccupied:   http.StatusInternalServerError,
+	syncproto.CodeStoreDamaged:    http.StatusInternalServerError,
+	syncproto.CodeStoreDiffers:    http.StatusInternalServerError,
+	syncproto.CodeMoveDirection:   http.StatusInternalServerError,
 }

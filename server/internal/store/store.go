@@ -37,6 +37,11 @@ var (
 	// ErrOlder: the store was written before its rows had checksums, by a
 	// version that was never released. It was not touched.
 	ErrOlder = errors.New("store is of a version before the first release")
+	// ErrMoved: the store was moved to another database, and this one is never
+	// written again.
+	ErrMoved = syncproto.Errorf(syncproto.CodeStoreMoved, "the store was moved")
+	// ErrUnfinished: a move into this database is not finished.
+	ErrUnfinished = syncproto.Errorf(syncproto.CodeStoreUnfinished, "a move into this database is not finished")
 	// ErrDamaged: what is stored is not what was written. The errors that wrap
 	// it are of type [*Damage] where the row is known.
 	ErrDamaged = errors.New("stored data is damaged")

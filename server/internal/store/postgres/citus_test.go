@@ -142,6 +142,10 @@ var acrossScopes = []string{
 	`SELECT encode(key, 'hex') FROM quarantine`,
 	`SELECT scope || ': ' || count(*) FROM witnesses`,
 	`SELECT 'epochs: '`,
+	`SELECT 1 FROM …`,                            // a move: whether there is anything, from here on
+	`CREATE TEMP VIEW scopes AS SELECT * FROM …`, // the counters by their usual name
+	`SELECT …, … FROM …`,                         // keys and sums in order
+	`DELETE FROM … WHERE …`,                      // names all columns of the key, scope among them
 }
 
 var (

@@ -24,6 +24,7 @@ const (
 	codeReadOnly        = "25006" // after a failover, of a server that is a standby now
 	codeCachedPlan      = "0A000" // "cached plan must not change result type"
 	codeUnknownPrepared = "26000" // a statement that a pooler between us has forgotten
+	codeNoTable         = "42P01" // the counters, while a store is moved into the database
 	codeInternal        = "XX000" // on Citus, while a table or shard moves
 	severityError       = "ERROR" // the statement failed, and the connection lives
 )
@@ -58,6 +59,8 @@ func translate(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ctx.Err(), f)
 	case e.Code == codeQueryCanceled:
 		return fmt.Errorf("%w: %w", store.ErrBusy, f)
+	case e.Code == codeNoTable:
+		return fmt.Errorf("%w: %w", store.ErrUnfinished, f)
 	case e.Code == codeDiskFull:
 		return fmt.Errorf("%w: %w", store.ErrFull, f)
 	case e.Code == "XX001", e.Code == "XX002": // data_corrupted, index_corrupted

@@ -48,6 +48,9 @@ func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, err error) 
 		return false, err
 	}
 	version, err := versionOf(ctx, conn)
+	if err == nil {
+		err = whole(ctx, conn)
+	}
 	if err != nil || version == schemaVersion {
 		return citus, err
 	}

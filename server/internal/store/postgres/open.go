@@ -81,8 +81,9 @@ var _ store.Store = (*Store)(nil)
 // the search path. The database must exist.
 //
 // A schema that holds something else is refused with store.ErrForeign, one of a
-// newer version with store.ErrNewer; both are left as they are. The same goes
-// for a server that would lose what it confirmed.
+// newer version with store.ErrNewer, one into which a store is being moved with
+// store.ErrUnfinished; all are left as they are. The same goes for a server that
+// would lose what it confirmed.
 func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 	o = o.withDefaults()
 	config, err := pgxpool.ParseConfig(url)
@@ -90,7 +91,7 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		// The driver's error may hold the URL, and the URL a password.
 		return nil, errors.New("open store: the address of the database is not a PostgreSQL URL or connection string")
 	}
-	s := &Store{options: o, name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
+	s := newStore(config, o)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open store %s: %w", s.name, hide(translate(ctx, err), config.ConnConfig.Password))
@@ -113,6 +114,11 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		}
 	}
 	return s, nil
+}
+
+// newStore returns a store without connections.
+func newStore(config *pgxpool.Config, o Options) *Store {
+	return &Store{options: o, name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
 }
 
 // nameOf names a database as people do, without who enters it and how.
@@ -159,13 +165,18 @@ const (
 	connectTime = 10 * time.Second
 )
 
-// pool makes a pool of connections that are set and asserted one by one.
-func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, plans string) (*pgxpool.Pool, error) {
+// pool makes a pool of connections that are set and asserted one by one. The
+// statements are run on each of them.
+func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, plans string, statements ...string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		return errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
+		err := errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
+		for i := 0; err == nil && i < len(statements); i++ {
+			_, err = conn.Exec(ctx, statements[i])
+		}
+		return err
 	}
 	return pgxpool.NewWithConfig(ctx, config)
 }

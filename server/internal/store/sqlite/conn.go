@@ -171,6 +171,9 @@ func translate(err error) error {
 	case !errors.As(err, &e):
 		return err
 	}
+	if e.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER { // there are no triggers but those of a file that was moved
+		return fmt.Errorf("%w: %w", store.ErrMoved, err)
+	}
 	const primary = 0xff
 	switch e.Code() & primary {
 	case sqlite3.SQLITE_FULL:

@@ -40,7 +40,7 @@ func prepareFile(ctx context.Context, path string, o Options) error {
 		}
 		return createFile(ctx, path, o)
 	}
-	if err := checkHeader(ctx, path); err != nil {
+	if err := checkHeader(ctx, path, o); err != nil {
 		return err
 	}
 	const others = 0o077
@@ -58,7 +58,7 @@ const ownerOnly = 0o600 // it holds personal data
 // It goes through SQLite and not through os.Open: closing a descriptor drops
 // every POSIX lock that this process has on the file, those of a store that is
 // open included.
-func checkHeader(ctx context.Context, path string) (err error) {
+func checkHeader(ctx context.Context, path string, o Options) (err error) {
 	// After a crash while its log was moved into it, the file is shorter than
 	// its header says. The log heals that; until then writable_schema lets it
 	// pass.
@@ -80,10 +80,23 @@ func checkHeader(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return checkVersion(version)
+	return checkVersion(version, o)
 }
 
-func checkVersion(v int64) error {
+// movedVersion, and on top of it the version of the tables, is the version of a
+// file that was moved to another engine. An older program takes it for one of a
+// newer, and leaves it alone too.
+const movedVersion = 1_000_000
+
+func checkVersion(v int64, o Options) error {
+	switch {
+	case v >= movedVersion && !o.source:
+		return store.ErrMoved
+	case v >= movedVersion && v != movedVersion+schemaVersion:
+		return fmt.Errorf("moved with tables of version %d, this program knows %d: end the move with the program that began it", v-movedVersion, schemaVersion)
+	case v >= movedVersion:
+		return nil
+	}
 	if v > schemaVersion {
 		return fmt.Errorf("tables of version %d, this program knows %d: upgrade it: %w", v, schemaVersion, store.ErrNewer)
 	}
@@ -122,7 +135,7 @@ func createFile(ctx context.Context, path string, o Options) (err error) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Size() == 0 {
 			err = os.Rename(temp, path)
 		} else {
-			err = errors.Join(statErr, checkHeader(ctx, path))
+			err = errors.Join(statErr, checkHeader(ctx, path, o))
 		}
 		if err != nil {
 			return fmt.Errorf("create: %w", err)

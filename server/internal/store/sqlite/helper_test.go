@@ -49,14 +49,20 @@ func push(ctx context.Context, s store.Store, rows []store.Row, changes []store.
 // sqlOn runs a statement on the file, past the store.
 func sqlOn(t testing.TB, path, text string, args ...any) {
 	t.Helper()
+	if err := trySQL(t, path, text, args...); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func trySQL(t testing.TB, path, text string, args ...any) error {
+	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), text, args...); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
+	_, err = db.ExecContext(t.Context(), text, args...)
+	return err
 }
 
 // query returns the one column of a query on the file.

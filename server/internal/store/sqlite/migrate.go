@@ -31,7 +31,7 @@ func migrate(ctx context.Context, path string, o Options) (err error) {
 	if err != nil || version == schemaVersion {
 		return err
 	}
-	if err := checkVersion(version); err != nil {
+	if err := checkVersion(version, o); err != nil {
 		return err
 	}
 	if version == 0 {

@@ -36,6 +36,9 @@ type Options struct {
 	// may return an error without calling do, and then nothing is committed, or
 	// after it. Default: none.
 	Commit func(do func() error) error
+
+	// source: the file must be there, and may be one that was moved.
+	source bool
 }
 
 func (o Options) withDefaults() Options {
@@ -79,7 +82,8 @@ var _ store.Store = (*Store)(nil)
 //
 // A file that is not a store is refused with store.ErrForeign, one of a newer
 // version with store.ErrNewer, one of before the first release with
-// store.ErrOlder; all are left as they are.
+// store.ErrOlder, one that was moved to another engine with store.ErrMoved; all
+// are left as they are.
 func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
@@ -123,6 +127,9 @@ func (s *Store) openWriter(ctx context.Context) (err error) {
 	version, err := one(&session{conn: s.writer, ctx: ctx}, store.ErrNotFound, func(c *cursor) int64 { return c.Int(0) }, sqlUserVersion)
 	if err != nil || version == schemaVersion {
 		return err
+	}
+	if version >= movedVersion {
+		return checkVersion(version, s.options)
 	}
 	c := s.writer
 	s.writer = nil

@@ -49,6 +49,8 @@ type group struct {
 	// done is closed when err, the outcome of the commit, is set.
 	done chan struct{}
 	err  error
+	// refused is why those who get this group get no turn with it.
+	refused error
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
@@ -90,12 +92,31 @@ func (q *queue) enter(ctx context.Context) (*group, error) {
 	return q.joined(<-w.turn)
 }
 
-// joined refuses the turn of a closed queue, which close hands out as nil.
+// joined refuses the turn of a closed queue, which close hands out as nil, and
+// the one of who is turned away.
 func (q *queue) joined(g *group) (*group, error) {
-	if g == nil {
+	switch {
+	case g == nil:
 		return nil, store.ErrClosed
+	case g.refused != nil:
+		return nil, g.refused
 	}
 	return g, nil
+}
+
+// refuse turns away who waits, with the error of who has the turn: another
+// process holds the file, and they have waited for the same lock. Otherwise each
+// would wait for it anew, one after the other.
+func (q *queue) refuse(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return // who waits is who closes
+	}
+	for _, w := range q.waiting {
+		w.turn <- &group{refused: err}
+	}
+	q.waiting = nil
 }
 
 // pass gives the turn to the next caller in the same group, if there is one

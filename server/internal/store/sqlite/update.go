@@ -79,10 +79,17 @@ func (s *Store) call(ctx context.Context, g *group, steps []store.Step) error {
 	background := context.WithoutCancel(ctx)
 	if !g.begun {
 		if _, err := s.writer.exec(background, sqlBegin); err != nil {
+			if errors.Is(err, store.ErrBusy) {
+				s.queue.refuse(err)
+			}
 			return err
 		}
 		g.begun = true
 		g.timer = time.AfterFunc(s.queue.limits.time, func() { g.old.Store(true) })
+		if err := s.here(background); err != nil {
+			s.undo(g, err)
+			return err
+		}
 	} else if _, err := s.writer.exec(background, sqlSavepoint); err != nil {
 		g.broken = err
 		return err
@@ -101,6 +108,16 @@ func (s *Store) call(ctx context.Context, g *group, steps []store.Step) error {
 	g.calls++
 	g.rows += rows
 	return nil
+}
+
+// here makes sure that the file was not moved since it was opened. The
+// transaction holds the file's lock, so that stays so until it ends.
+func (s *Store) here(ctx context.Context) error {
+	version, err := one(&session{conn: s.writer, ctx: ctx}, store.ErrNotFound, func(c *cursor) int64 { return c.Int(0) }, sqlUserVersion)
+	if err == nil && version >= movedVersion {
+		err = store.ErrMoved
+	}
+	return err
 }
 
 // steps runs steps in order, and after them the steps that they return.
