@@ -20,8 +20,9 @@ import (
 type Migration struct {
 	// From is the file to move, sqlite:/path/to/sambang.db.
 	From string
-	// To is the database to move it to, postgres://... It may hold a password,
-	// so it is in no error.
+	// To is the database to move it to, postgres://... Its user must own the
+	// schema and may make temporary views, and there is no pooler in between. It
+	// may hold a password, so it is in no error.
 	To string
 	// WithDamage takes damaged rows along as they are, so that they are known as
 	// damaged there too. Default: a store with problems is not moved.

@@ -9,7 +9,8 @@
 //
 // With -store postgres://USER@HOST/DATABASE the store is in PostgreSQL, where
 // several servers may share it. Others on the machine can read a command line,
-// so a password belongs into SAMBANG_STORE or a password file (~/.pgpass). Messages
+// so a password belongs into SAMBANG_STORE or a password file (~/.pgpass).
+// sambangd migrate moves a store from the data folder there. Messages
 // are Indonesian, with -lang en English; -json gives JSON instead of tables.
 package main
 
