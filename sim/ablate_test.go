@@ -68,7 +68,7 @@ func TestAblated(t *testing.T) {
 		t.Run(nameOf(a.rules), func(t *testing.T) {
 			ablate.Set(a.rules...)
 			ran, caught := 0, ""
-			all(func(n int) (sim.Config, bool) {
+			all(run, func(n int) (sim.Config, bool) {
 				seed := a.first + uint64(n) //nolint:gosec // not negative
 				profile := sim.ProfileOf(seed)
 				if a.hostile {
@@ -94,7 +94,7 @@ func TestAblated(t *testing.T) {
 func TestAblatedNet(t *testing.T) {
 	ablate.Set(ablate.A00Net)
 	defer ablate.Set()
-	all(func(n int) (sim.Config, bool) {
+	all(run, func(n int) (sim.Config, bool) {
 		seed := uint64(n) + 1 //nolint:gosec // not negative
 		return sim.Config{Seed: seed, Steps: 150, Profile: sim.Profile{Calm: n%8 == 7}}, n < 24
 	}, func(cfg sim.Config, res sim.Result) bool {

@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"io"
-	"syscall"
 
 	"github.com/sambang-id/sambang/internal/disk"
 )
@@ -27,6 +26,7 @@ type diskPlan struct {
 	full    bool
 	roomy   bool   // it can't fill up now: the checker's own requests go through
 	fullIn  int    // before which of the coming steps the disk fills up; 0 for none
+	noRoom  error  // of a step on a full disk, as the engine has it
 	crashed func() // hears of the crash
 }
 
@@ -43,7 +43,7 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 		p.full = p.fullIn == 0
 	}
 	if p.full && !p.roomy && (op == "commit" || op == "mark") {
-		return syscall.ENOSPC
+		return p.noRoom
 	}
 	if p.crashIn > 0 {
 		if p.crashIn--; p.crashIn == 0 {

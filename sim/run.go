@@ -15,6 +15,8 @@ type Config struct {
 	Profile Profile
 	// Dir is an empty folder for the files of the run, best in memory.
 	Dir string
+	// Database is where the server's store is. Default: a SQLite file in Dir.
+	Database Database
 	// Without leaves steps out, to shrink a failing schedule.
 	Without map[int]bool
 	// Trace keeps the lines of the trace.

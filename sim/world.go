@@ -10,11 +10,9 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -70,6 +68,7 @@ type world struct {
 
 	pack         *pack.Pack
 	srv          *server.Server
+	store        storage
 	disk         diskPlan // the server's
 	crashed      bool     // the server
 	serverStarts int
@@ -99,7 +98,7 @@ type world struct {
 
 // serverBackup is a copy of the store, with what the world knew of it.
 type serverBackup struct {
-	file    string
+	restore func() error // while no server runs
 	vouched map[syncproto.ReplicaID]uint64
 	kept    map[string]bool
 }
@@ -200,6 +199,8 @@ func newWorld(cfg Config) (*world, error) {
 	}
 	w.rng = rand.New(rand.NewPCG(cfg.Seed, 1<<40))
 	w.calm = true
+	w.store = storageOf(w)
+	w.disk.noRoom = w.store.full()
 	w.disk.crashed = func() {
 		w.trace.log("! server crashes, after=%t", w.disk.after)
 		w.stats["server crashes"]++
@@ -244,7 +245,7 @@ func (w *world) startServer() error {
 	w.disk.mend()
 	w.serverStarts++
 	s, err := server.New(server.Config{
-		Data: w.serverDir(), URL: "http://127.0.0.1:8080", Pack: w.pack,
+		Data: w.serverDir(), Store: w.store.address(), URL: "http://127.0.0.1:8080", Pack: w.pack,
 		Now:    func() time.Time { return time.UnixMilli(w.serverNow()).UTC() },
 		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk},
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
@@ -295,9 +296,9 @@ func (w *world) restartServer() {
 func (w *world) backupServer() {
 	w.trace.log("server backup")
 	w.stats["server backup"]++
-	file := filepath.Join(w.dir, fmt.Sprintf("server.backup%d", w.stats["server backup"]))
-	if w.must("back up the server", w.srv.Backup(w.ctx, file)) {
-		w.backup = &serverBackup{file, maps.Clone(w.vouched), maps.Clone(w.kept)}
+	restore, err := w.store.backup()
+	if w.must("back up the server", err) {
+		w.backup = &serverBackup{restore, maps.Clone(w.vouched), maps.Clone(w.kept)}
 	}
 }
 
@@ -311,11 +312,7 @@ func (w *world) rollBackServer(told bool) {
 	w.stats["server rollback"]++
 	clear(w.devices)
 	w.must("close the server", w.srv.Close())
-	store := filepath.Join(w.serverDir(), server.StoreFile)
-	for _, suffix := range []string{"-wal", "-shm"} {
-		_ = os.Remove(store + suffix)
-	}
-	w.must("restore the server", copyFile(w.backup.file, store))
+	w.must("restore the server", w.backup.restore())
 	w.rollbacks++
 	w.now += 10_000
 	if !w.must("start the server", w.startServer()) {
@@ -327,48 +324,6 @@ func (w *world) rollBackServer(told bool) {
 	w.pushes = nil
 	w.vouched, w.kept = maps.Clone(w.backup.vouched), maps.Clone(w.backup.kept)
 	w.lose("server rolled back")
-}
-
-// copyFile copies a file. Where it has holes, so has the copy: a cache is four
-// megabytes, of which a few pages are written.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(copyData(in, out), out.Close())
-}
-
-func copyData(in, out *os.File) error {
-	const seekData, seekHole = 3, 4 // of lseek, on Linux
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	for at := int64(0); at < info.Size(); {
-		from, err := in.Seek(at, seekData)
-		if errors.Is(err, syscall.ENXIO) {
-			break // nothing but a hole is left
-		}
-		to, failed := in.Seek(from, seekHole)
-		if err := errors.Join(err, failed); err != nil {
-			return err
-		}
-		b := make([]byte, to-from)
-		if _, err := in.ReadAt(b, from); err != nil {
-			return err
-		}
-		if _, err := out.WriteAt(b, from); err != nil {
-			return err
-		}
-		at = to
-	}
-	return out.Truncate(info.Size())
 }
 
 // lose gives up those writes of which no live store has a copy any more. It is

@@ -116,7 +116,7 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 		return err
 	})
 	if err != nil {
-		return nil, again, err
+		return nil, again, translate(t.ctx, err) // a hand on the commit may give the database's own errors
 	}
 	return then, false, nil
 }
