@@ -13,8 +13,9 @@ import (
 // effect.
 type faultyDisk struct {
 	io.Reader
-	plan *diskPlan
-	dead bool
+	plan  *diskPlan
+	apart bool
+	dead  bool
 }
 
 // diskPlan is what is going to happen to the disk of a phone or of the server.
@@ -59,6 +60,9 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 	p.steps++
 	return do()
 }
+
+// Apart implements [disk.Apart].
+func (d *faultyDisk) Apart() bool { return d.apart }
 
 // withRoom runs something that a full disk must not stop.
 func (p *diskPlan) withRoom(fn func()) {

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"flag"
+	"strings"
 	"testing"
 
 	"github.com/sambang-id/sambang/internal/pgtest"
@@ -63,3 +64,23 @@ func (d *database) Backup() (func() error, error) {
 // TestSimPostgres runs the fleet through fresh seeds, with the server's store on
 // PostgreSQL.
 func TestSimPostgres(t *testing.T) { fresh(t, newDatabases(t).run, *postgresSeeds) }
+
+func TestSimIsTheSameOnEveryEngine(t *testing.T) {
+	free := newDatabases(t)
+	all(run, func(n int) (sim.Config, bool) {
+		seed := uint64(n) + *first
+		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed), Trace: true, Apart: true}, n < 8
+	}, func(cfg sim.Config, res sim.Result) bool {
+		other := free.run(cfg)
+		if res.Hash != other.Hash {
+			a, b := res.About(""), other.About("")
+			for i := range a {
+				if i >= len(b) || a[i] != b[i] {
+					t.Errorf("seed %d: line %d of %d\n%s\n\n%s", cfg.Seed, i, len(a), strings.Join(a[max(0, i-12):min(i+4, len(a))], "\n"), strings.Join(b[max(0, i-3):min(i+4, len(b))], "\n"))
+					break
+				}
+			}
+		}
+		return true
+	})
+}

@@ -17,6 +17,9 @@ type Config struct {
 	Dir string
 	// Database is where the server's store is. Default: a SQLite file in Dir.
 	Database Database
+	// Apart makes each step of an update a commit of its own on SQLite too, so
+	// that faults come between the same two steps on every engine.
+	Apart bool
 	// Without leaves steps out, to shrink a failing schedule.
 	Without map[int]bool
 	// Trace keeps the lines of the trace.

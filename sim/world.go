@@ -247,7 +247,7 @@ func (w *world) startServer() error {
 	s, err := server.New(server.Config{
 		Data: w.serverDir(), Store: w.store.address(), URL: "http://127.0.0.1:8080", Pack: w.pack,
 		Now:    func() time.Time { return time.UnixMilli(w.serverNow()).UTC() },
-		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk},
+		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk, apart: w.cfg.Apart},
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
 		Logger: slog.New(&alarm{w, "server", func() bool { return w.disk.full || w.crashed }}),
 	})

@@ -116,7 +116,8 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 		return err
 	})
 	if err != nil {
-		return nil, again, translate(t.ctx, err) // a hand on the commit may give the database's own errors
+		// A hand on the commit may give the database's own errors.
+		return nil, again, fmt.Errorf("commit: %w", translate(t.ctx, err))
 	}
 	return then, false, nil
 }
