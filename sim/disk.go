@@ -24,11 +24,16 @@ type diskPlan struct {
 	steps   int  // that were made durable so far
 	crashIn int  // at which of the coming steps the process ends; 0 for none
 	after   bool // then the step itself is still made
-	full    bool
-	roomy   bool   // it can't fill up now: the checker's own requests go through
-	fullIn  int    // before which of the coming steps the disk fills up; 0 for none
-	noRoom  error  // of a step on a full disk, as the engine has it
+	*room
 	crashed func() // hears of the crash
+}
+
+// room is what is left on a disk, which several servers may share.
+type room struct {
+	full   bool
+	roomy  bool  // it can't fill up now: the checker's own requests go through
+	fullIn int   // before which of the coming steps the disk fills up; 0 for none
+	noRoom error // of a step on a full disk, as the engine has it
 }
 
 var errCrashed = errors.New("the process has ended")

@@ -43,6 +43,7 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 	if path == "/v1/sync" {
 		w.reaches(header, body)
 	}
+	w.turn()
 	rec := &recorder{header: http.Header{}, status: http.StatusOK}
 	defer func() {
 		if failure := recover(); failure != nil {
@@ -62,7 +63,19 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 		w.restartServer()
 		return response{died: true}
 	}
+	if path == "/v1/sync" && rec.status == http.StatusOK {
+		w.taken(header.Get("Authorization"))
+	}
 	return response{status: rec.status, header: rec.header, body: rec.body.Bytes()}
+}
+
+// taken notes that a server took a token. On a database, no server takes it
+// again; one whose store is a file forgets with its process.
+func (w *world) taken(token string) {
+	if w.used[token] && w.cfg.Database != nil {
+		w.fail(syncproto.RecordID{}, "a token was taken twice, the second time by %s", w.host.name)
+	}
+	w.used[token] = true
 }
 
 // recorder keeps what a handler writes.
@@ -157,7 +170,7 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 	if p.killed || w.failed() {
 		return nil, errNetwork
 	}
-	if started != w.serverStarts && (rollbacks != w.rollbacks || w.chance(50)) {
+	if rollbacks != w.rollbacks || started != w.serverStarts && w.chance(50) {
 		// What was on its way died with the process: nobody may act on the word
 		// of a store that was rolled back since.
 		w.trace.log("%s response died with the server", p.name)

@@ -71,7 +71,7 @@ func (w *world) addPhone(grants syncproto.Grants) error {
 
 func (p *phone) setUp() {
 	p.seen = -1
-	p.disk.noRoom = syscall.ENOSPC
+	p.disk.room = &room{noRoom: syscall.ENOSPC}
 	p.disk.crashed = func() {
 		p.w.trace.log("! %s crashes, after=%t", p.name, p.disk.after)
 		p.w.stats["phone crashes"]++
@@ -255,7 +255,6 @@ func (p *phone) reopen(why string) {
 		return
 	}
 	p.seen = -1
-	p.disk.noRoom = syscall.ENOSPC
 	if p.unsure {
 		p.unsure = false
 		p.wrote(why, p.read())

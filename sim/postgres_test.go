@@ -62,14 +62,20 @@ func (d *database) Backup() (func() error, error) {
 }
 
 // TestSimPostgres runs the fleet through fresh seeds, with the server's store on
-// PostgreSQL.
-func TestSimPostgres(t *testing.T) { fresh(t, newDatabases(t).run, *postgresSeeds) }
+// PostgreSQL: one server, two and three, in turn.
+func TestSimPostgres(t *testing.T) { fresh(t, newDatabases(t).run, onPostgres, *postgresSeeds) }
+
+func onPostgres(seed uint64) sim.Profile {
+	p := sim.ProfileOf(seed)
+	p.Servers = 1 + int(seed%3) //nolint:gosec // 1 to 3
+	return p
+}
 
 func TestSimIsTheSameOnEveryEngine(t *testing.T) {
 	free := newDatabases(t)
 	all(run, func(n int) (sim.Config, bool) {
 		seed := uint64(n) + *first
-		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed), Trace: true, Apart: true}, n < 8
+		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed), Trace: true, Apart: true}, n < *postgresSeeds
 	}, func(cfg sim.Config, res sim.Result) bool {
 		other := free.run(cfg)
 		if res.Hash != other.Hash {

@@ -35,6 +35,9 @@ type Profile struct {
 	Calm bool
 	// Hostile: one device speaks the protocol by hand and lies.
 	Hostile bool
+	// Servers share one database, and each request comes to any of them.
+	// Default: 1. A SQLite file has no more than one.
+	Servers int
 }
 
 // ProfileOf spreads seeds over the profiles.

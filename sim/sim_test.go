@@ -122,16 +122,16 @@ func all(run runner, cfgs func(n int) (sim.Config, bool), done func(sim.Config, 
 }
 
 // TestSim runs the fleet through fresh seeds.
-func TestSim(t *testing.T) { fresh(t, run, *seeds) }
+func TestSim(t *testing.T) { fresh(t, run, sim.ProfileOf, *seeds) }
 
 // fresh runs so many seeds from the first on, and shows what they counted.
-func fresh(t *testing.T, run runner, seeds int) {
+func fresh(t *testing.T, run runner, profileOf func(seed uint64) sim.Profile, seeds int) {
 	t.Helper()
 	total, failures, hosts := map[string]int{}, 0, 0
 	started := time.Now()
 	all(run, func(n int) (sim.Config, bool) {
 		seed := *first + uint64(n) //nolint:gosec // not negative
-		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed)}, n < seeds
+		return sim.Config{Seed: seed, Steps: *steps, Profile: profileOf(seed)}, n < seeds
 	}, func(cfg sim.Config, res sim.Result) bool {
 		for k, v := range res.Stats {
 			total[k] += v

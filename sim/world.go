@@ -61,17 +61,17 @@ type world struct {
 	trace *tracer
 	rng   *rand.Rand // of the present step
 	now   int64      // true time, Unix milliseconds
-	off   int64      // of the server's clock
+	off   int64      // of the servers' clock
 	uids  int
 	depth int // of steps inside requests
 	calm  bool
 
 	pack         *pack.Pack
-	srv          *server.Server
+	*host        // that has the turn
+	hosts        []*host
 	store        storage
-	disk         diskPlan // the server's
-	crashed      bool     // the server
 	serverStarts int
+	used         map[string]bool             // tokens that a server took
 	devices      map[string]syncproto.Grants // as the server has them, read when needed
 	revoked      map[string]bool             // devices that ever were
 	rollbacks    int
@@ -94,6 +94,15 @@ type world struct {
 
 	failure *Failure
 	stats   map[string]int
+}
+
+// host is one process of the server. Several share one store.
+type host struct {
+	name    string
+	srv     *server.Server
+	disk    diskPlan
+	crashed bool
+	drift   int64 // of its clock from that of the others
 }
 
 // serverBackup is a copy of the store, with what the world knew of it.
@@ -191,7 +200,7 @@ func newWorld(cfg Config) (*world, error) {
 	}
 	w := &world{
 		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
-		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
+		oracle: newOracle(), used: map[string]bool{}, names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
 		bare: map[syncproto.Dot]bool{}, messages: map[string]message{}, kept: map[string]bool{}, authors: map[syncproto.ReplicaID]*phone{}, devices: map[string]syncproto.Grants{}, revoked: map[string]bool{}, stats: map[string]int{},
 	}
 	for n, id := range mains {
@@ -200,13 +209,7 @@ func newWorld(cfg Config) (*world, error) {
 	w.rng = rand.New(rand.NewPCG(cfg.Seed, 1<<40))
 	w.calm = true
 	w.store = storageOf(w)
-	w.disk.noRoom = w.store.full()
-	w.disk.crashed = func() {
-		w.trace.log("! server crashes, after=%t", w.disk.after)
-		w.stats["server crashes"]++
-		w.crashed = true
-	}
-	if err := w.startServer(); err != nil {
+	if err := w.addServers(); err != nil {
 		return nil, err
 	}
 	if err := w.srv.PutOfficer(w.ctx, server.Officer{ID: "o1", Name: "O", Agency: "A"}); err != nil {
@@ -233,36 +236,82 @@ func (w *world) close() {
 	for _, p := range w.phones {
 		_ = p.r.Close()
 	}
-	if w.srv != nil {
-		_ = w.srv.Close()
+	for _, h := range w.hosts {
+		if h.srv != nil {
+			_ = h.srv.Close()
+		}
 	}
 }
 
 func (w *world) serverDir() string { return filepath.Join(w.dir, "server") }
 
+// maxDrift is by how many milliseconds the clock of a server may differ from the
+// database's, by which they all go.
+const maxDrift = 500
+
+func (w *world) addServers() error {
+	disk := &room{noRoom: w.store.full()}
+	for n := range max(1, w.cfg.Profile.Servers) {
+		h := &host{name: "server", disk: diskPlan{room: disk}}
+		if w.cfg.Profile.Servers > 1 {
+			h.name = fmt.Sprintf("server %d", n+1)
+			h.drift = w.rng.Int64N(2*maxDrift+1) - maxDrift
+		}
+		h.disk.crashed = func() {
+			w.trace.log("! %s crashes, after=%t", h.name, h.disk.after)
+			w.stats["server crashes"]++
+			h.crashed = true
+		}
+		w.host, w.hosts = h, append(w.hosts, h)
+		if err := w.startServer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn lets the address of the servers lead to any of them.
+func (w *world) turn() {
+	if len(w.hosts) > 1 {
+		w.host = w.hosts[w.rng.IntN(len(w.hosts))]
+	}
+}
+
+// any returns the server that a look of the checker's own leads to. The turn
+// stays where it is.
+func (w *world) any() *server.Server {
+	if len(w.hosts) > 1 {
+		return w.hosts[w.rng.IntN(len(w.hosts))].srv
+	}
+	return w.srv
+}
+
+// startServer starts the server that has the turn.
 func (w *world) startServer() error {
+	h := w.host
 	w.crashed = false
 	w.disk.mend()
 	w.serverStarts++
 	s, err := server.New(server.Config{
 		Data: w.serverDir(), Store: w.store.address(), URL: "http://127.0.0.1:8080", Pack: w.pack,
-		Now:    func() time.Time { return time.UnixMilli(w.serverNow()).UTC() },
-		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk, apart: w.cfg.Apart},
+		Now:    func() time.Time { return time.UnixMilli(w.now + w.off + h.drift).UTC() },
+		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &h.disk, apart: w.cfg.Apart},
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
-		Logger: slog.New(&alarm{w, "server", func() bool { return w.disk.full || w.crashed }}),
+		Logger: slog.New(&alarm{w, h.name, func() bool { return h.disk.full || h.crashed }}),
 	})
 	w.srv = s
 	return err
 }
 
-// serverNow is the server's clock.
-func (w *world) serverNow() int64 { return w.now + w.off }
+// serverNow is the clock of the server that has the turn.
+func (w *world) serverNow() int64 { return w.now + w.off + w.drift }
 
 // hq runs an operation of headquarters. It has room on the disk, and repeats
 // what a crash of the server cut; done tells by the error whether the first try
 // had its effect.
 func (w *world) hq(op func() error, done ...syncproto.Code) (err error) {
 	clear(w.devices)
+	w.turn()
 	w.disk.withRoom(func() {
 		err = op()
 		for w.crashed && !w.failed() {
@@ -286,7 +335,7 @@ func (w *world) grantsOf(device string) (syncproto.Grants, error) {
 }
 
 func (w *world) restartServer() {
-	w.trace.log("server restart")
+	w.trace.log("%s restart", w.host.name)
 	w.stats["server restart"]++
 	w.must("close the server", w.srv.Close())
 	w.now += 10_000 // longer than the life of a token that an earlier process may have seen
@@ -311,12 +360,23 @@ func (w *world) rollBackServer(told bool) {
 	w.trace.log("! server rolled back, told=%t", told)
 	w.stats["server rollback"]++
 	clear(w.devices)
-	w.must("close the server", w.srv.Close())
+	clear(w.used)
+	var down []*host
+	for _, h := range w.hosts {
+		if len(w.hosts) > 1 && w.rng.IntN(2) == 0 {
+			w.trace.log("%s runs on", h.name) // as when a standby that is behind takes over
+			continue
+		}
+		w.must("close the server", h.srv.Close())
+		down = append(down, h)
+	}
 	w.must("restore the server", w.backup.restore())
 	w.rollbacks++
 	w.now += 10_000
-	if !w.must("start the server", w.startServer()) {
-		return
+	for _, w.host = range down {
+		if !w.must("start the server", w.startServer()) {
+			return
+		}
 	}
 	if told && w.cfg.Sabotage != StripWitness {
 		w.must("begin an epoch", w.hq(func() error { return w.srv.BeginEpoch(w.ctx) }))
@@ -451,7 +511,7 @@ func (a *alarm) WithAttrs([]slog.Attr) slog.Handler           { return a }
 func (a *alarm) WithGroup(string) slog.Handler                { return a }
 
 func (a *alarm) Handle(_ context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo && a.who == "server" {
+	if r.Level == slog.LevelInfo && strings.HasPrefix(a.who, "server") {
 		return nil
 	}
 	text, touched := r.Message, false
