@@ -26,6 +26,7 @@ type diskPlan struct {
 	after   bool // then the step itself is still made
 	*room
 	crashed func() // hears of the crash
+	between func() // what happens elsewhere after a step; nil for nothing
 }
 
 // room is what is left on a disk, which several servers may share.
@@ -63,7 +64,11 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 		}
 	}
 	p.steps++
-	return do()
+	err := do()
+	if p.between != nil {
+		p.between()
+	}
+	return err
 }
 
 // Apart implements [disk.Apart].

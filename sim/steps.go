@@ -448,7 +448,7 @@ func (w *world) purge() {
 
 // release takes one message of the inbox into the log.
 func (w *world) release() {
-	messages, err := w.any().Inbox(w.ctx, "", "", 100)
+	messages, err := w.any().srv.Inbox(w.ctx, "", "", 100)
 	if !w.must("read the inbox", err) {
 		return
 	}

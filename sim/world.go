@@ -72,6 +72,7 @@ type world struct {
 	store        storage
 	serverStarts int
 	used         map[string]bool             // tokens that a server took
+	alone        bool                        // nothing happens at other servers meanwhile
 	devices      map[string]syncproto.Grants // as the server has them, read when needed
 	revoked      map[string]bool             // devices that ever were
 	rollbacks    int
@@ -103,6 +104,7 @@ type host struct {
 	disk    diskPlan
 	crashed bool
 	drift   int64 // of its clock from that of the others
+	busy    bool  // it is between two steps of an update
 }
 
 // serverBackup is a copy of the store, with what the world knew of it.
@@ -262,6 +264,9 @@ func (w *world) addServers() error {
 			w.stats["server crashes"]++
 			h.crashed = true
 		}
+		if w.cfg.Profile.Servers > 1 {
+			h.disk.between = func() { w.elsewhere(h) }
+		}
 		w.host, w.hosts = h, append(w.hosts, h)
 		if err := w.startServer(); err != nil {
 			return err
@@ -271,19 +276,33 @@ func (w *world) addServers() error {
 }
 
 // turn lets the address of the servers lead to any of them.
-func (w *world) turn() {
-	if len(w.hosts) > 1 {
-		w.host = w.hosts[w.rng.IntN(len(w.hosts))]
+func (w *world) turn() { w.host = w.any() }
+
+// any returns a server, that a look of the checker's own leads to.
+func (w *world) any() *host {
+	if len(w.hosts) == 1 {
+		return w.hosts[0]
 	}
+	free := slices.DeleteFunc(slices.Clone(w.hosts), func(h *host) bool { return h.busy })
+	return free[w.rng.IntN(len(free))]
 }
 
-// any returns the server that a look of the checker's own leads to. The turn
-// stays where it is.
-func (w *world) any() *server.Server {
-	if len(w.hosts) > 1 {
-		return w.hosts[w.rng.IntN(len(w.hosts))].srv
+// elsewhere lets the world go on, and other servers work, while one is between
+// two steps of an update.
+func (w *world) elsewhere(h *host) {
+	h.busy = true
+	if !w.alone && slices.ContainsFunc(w.hosts, func(h *host) bool { return !h.busy }) {
+		w.meanwhile()
 	}
-	return w.srv
+	h.busy, w.host = false, h
+}
+
+// undisturbed runs something of the checker's own.
+func (w *world) undisturbed(fn func()) {
+	was := w.alone
+	w.alone = true
+	fn()
+	w.alone = was
 }
 
 // startServer starts the server that has the turn.
@@ -321,6 +340,7 @@ func (w *world) hq(op func() error, done ...syncproto.Code) (err error) {
 			}
 		}
 	})
+	clear(w.devices)
 	return err
 }
 
@@ -354,7 +374,7 @@ func (w *world) backupServer() {
 // rollBackServer puts the backup in the store's place. told: the operator says
 // so to the server.
 func (w *world) rollBackServer(told bool) {
-	if w.backup == nil {
+	if w.backup == nil || slices.ContainsFunc(w.hosts, func(h *host) bool { return h.busy }) {
 		return
 	}
 	w.trace.log("! server rolled back, told=%t", told)
