@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -10,7 +11,10 @@ import (
 	"github.com/sambang-id/sambang/sim"
 )
 
-var postgresSeeds = flag.Int("sim.postgres.seeds", 4, "how many seeds to run on PostgreSQL")
+var (
+	onPostgres = flag.Int("sim.postgres", 4, "how many seeds to run on PostgreSQL")
+	onEach     = flag.Int("sim.same", 3, "how many seeds to run on each engine, and compare")
+)
 
 // databases are what runs have their stores in, one after another.
 type databases chan *database
@@ -61,32 +65,86 @@ func (d *database) Backup() (func() error, error) {
 	return func() error { return d.Load(context.Background(), dump) }, err
 }
 
-// TestSimPostgres runs the fleet through fresh seeds, with the server's store on
-// PostgreSQL: one server, two and three, in turn.
-func TestSimPostgres(t *testing.T) { fresh(t, newDatabases(t).run, onPostgres, *postgresSeeds) }
-
-func onPostgres(seed uint64) sim.Profile {
+// servers spreads seeds over the profiles, and over one server, two and three.
+func servers(seed uint64) sim.Profile {
 	p := sim.ProfileOf(seed)
 	p.Servers = 1 + int(seed%3) //nolint:gosec // 1 to 3
 	return p
 }
 
-func TestSimIsTheSameOnEveryEngine(t *testing.T) {
-	free := newDatabases(t)
-	all(run, func(n int) (sim.Config, bool) {
-		seed := uint64(n) + *first
-		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed), Trace: true, Apart: true}, n < *postgresSeeds
+// TestSimPostgres runs the fleet through fresh seeds, around one server or
+// several on one PostgreSQL database.
+func TestSimPostgres(t *testing.T) { fresh(t, newDatabases(t).run, servers, *onPostgres) }
+
+// foundOnPostgres are seeds that once failed there, as in found.
+var foundOnPostgres = []struct {
+	seed  uint64
+	steps int
+	what  string
+}{}
+
+// TestSimPostgresFound runs them.
+func TestSimPostgresFound(t *testing.T) {
+	all(newDatabases(t).run, func(n int) (sim.Config, bool) {
+		if n >= len(foundOnPostgres) {
+			return sim.Config{}, false
+		}
+		seed := foundOnPostgres[n].seed
+		return sim.Config{Seed: seed, Steps: foundOnPostgres[n].steps, Profile: servers(seed)}, true
 	}, func(cfg sim.Config, res sim.Result) bool {
-		other := free.run(cfg)
-		if res.Hash != other.Hash {
-			a, b := res.About(""), other.About("")
-			for i := range a {
-				if i >= len(b) || a[i] != b[i] {
-					t.Errorf("seed %d: line %d of %d\n%s\n\n%s", cfg.Seed, i, len(a), strings.Join(a[max(0, i-12):min(i+4, len(a))], "\n"), strings.Join(b[max(0, i-3):min(i+4, len(b))], "\n"))
-					break
-				}
-			}
+		if res.Failure != nil {
+			t.Errorf("seed %d: %v", cfg.Seed, res.Failure)
 		}
 		return true
 	})
+}
+
+// TestSimPostgresIsDeterministic runs seeds twice, one of them around each
+// number of servers.
+func TestSimPostgresIsDeterministic(t *testing.T) {
+	hashes := map[uint64]string{}
+	all(newDatabases(t).run, func(n int) (sim.Config, bool) {
+		seed := *first + uint64(n/2) //nolint:gosec // not negative
+		return sim.Config{Seed: seed, Steps: 60, Profile: servers(seed)}, n < 6
+	}, func(cfg sim.Config, res sim.Result) bool {
+		if was, ok := hashes[cfg.Seed]; ok && was != res.Hash {
+			t.Errorf("seed %d gave the trace %s, and then %s", cfg.Seed, was, res.Hash)
+		}
+		hashes[cfg.Seed] = res.Hash
+		return true
+	})
+}
+
+// TestSimIsTheSameOnEveryEngine runs seeds on SQLite and on PostgreSQL, with all
+// faults: the traces must be the same to the last line.
+func TestSimIsTheSameOnEveryEngine(t *testing.T) {
+	free := newDatabases(t)
+	all(func(cfg sim.Config) sim.Result {
+		here, there := run(cfg), free.run(cfg)
+		if here.Failure == nil && there.Failure == nil && here.Hash != there.Hash {
+			here.Failure = &sim.Failure{What: difference(here.About(""), there.About(""))}
+		}
+		if here.Failure == nil {
+			here.Failure = there.Failure
+		}
+		return here
+	}, func(n int) (sim.Config, bool) {
+		seed := *first + uint64(n) //nolint:gosec // not negative
+		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed), Apart: true, Trace: true}, n < *onEach
+	}, func(cfg sim.Config, res sim.Result) bool {
+		if res.Failure != nil {
+			t.Errorf("seed %d: %v", cfg.Seed, res.Failure)
+		}
+		return true
+	})
+}
+
+// difference shows where two traces part.
+func difference(sqlite, postgres []string) string {
+	at := 0
+	for at < min(len(sqlite), len(postgres)) && sqlite[at] == postgres[at] {
+		at++
+	}
+	some := func(trace []string) string { return strings.Join(trace[max(0, at-5):min(len(trace), at+3)], "\n") }
+	return fmt.Sprintf("line %d of the trace is another on PostgreSQL\nSQLite:\n%s\nPostgreSQL:\n%s", at, some(sqlite), some(postgres))
 }

@@ -292,7 +292,9 @@ func (w *world) any() *host {
 func (w *world) elsewhere(h *host) {
 	h.busy = true
 	if !w.alone && slices.ContainsFunc(w.hosts, func(h *host) bool { return !h.busy }) {
+		was := w.stats["steps inside requests"]
 		w.meanwhile()
+		w.stats["of them between two commits of another server"] += w.stats["steps inside requests"] - was
 	}
 	h.busy, w.host = false, h
 }
