@@ -47,7 +47,7 @@ func openStore(ctx context.Context, c Config) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if hand, ok := c.Rand.(disk.Apart); ok && hand.Apart() && c.Store == "" {
+	if c.Store == "" && disk.Apart(c.Rand) { // on PostgreSQL they are
 		return apart{s}, nil
 	}
 	return s, nil

@@ -71,7 +71,7 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 	return err
 }
 
-// Apart implements [disk.Apart].
+// Apart is what [disk.Apart] asks.
 func (d *faultyDisk) Apart() bool { return d.apart }
 
 // withRoom runs something that a full disk must not stop.
