@@ -79,7 +79,7 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 // again; one whose store is a file forgets with its process.
 func (w *world) taken(token string) {
 	if w.used[token] && w.cfg.Database != nil {
-		w.fail(syncproto.RecordID{}, "a token was taken twice, the second time by %s", w.host.name)
+		w.fail(syncproto.RecordID{}, "a token was taken twice, the second time by %s", w.name)
 	}
 	w.used[token] = true
 }

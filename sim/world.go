@@ -173,8 +173,9 @@ func keyOf(seed uint64, name string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(sum[:])
 }
 
+// enrolRequest asks for a code that outlasts whatever happens before it is used.
 func enrolRequest(g syncproto.Grants) server.EnrolRequest {
-	return server.EnrolRequest{Officer: "o1", Grants: g}
+	return server.EnrolRequest{Officer: "o1", Grants: g, Life: 7 * day}
 }
 
 func grant(region string, classes string) syncproto.Grant {
@@ -357,7 +358,7 @@ func (w *world) grantsOf(device string) (syncproto.Grants, error) {
 }
 
 func (w *world) restartServer() {
-	w.trace.log("%s restart", w.host.name)
+	w.trace.log("%s restart", w.name)
 	w.stats["server restart"]++
 	w.must("close the server", w.srv.Close())
 	w.now += 10_000 // longer than the life of a token that an earlier process may have seen

@@ -26,7 +26,7 @@ func (h *hand) Durably(op disk.Op, do func() error) error {
 type lookalike struct{ io.Reader }
 
 func (lookalike) Durably(_ string, do func() error) error { return do() }
-func (lookalike) Apart() bool                              { return true }
+func (lookalike) Apart() bool                             { return true }
 
 func TestOnlyAHandIsOne(t *testing.T) {
 	for _, random := range []any{nil, rand.Reader, lookalike{rand.Reader}} {
