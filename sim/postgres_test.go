@@ -81,7 +81,9 @@ var foundOnPostgres = []struct {
 	seed  uint64
 	steps int
 	what  string
-}{}
+}{
+	{1030, 200, "(the checker's own) days passed at another server before a code for a device was used"},
+}
 
 // TestSimPostgresFound runs them.
 func TestSimPostgresFound(t *testing.T) {
