@@ -15,8 +15,9 @@ import (
 type Database interface {
 	// URL is its address, as server.Config.Store has it.
 	URL() string
-	// Backup copies what is in it. Restore puts that back, as often as it is
-	// called; no server runs meanwhile.
+	// Backup copies what is in it, also while servers are between two commits of
+	// an update. Restore puts that back, as often as it is called; no server
+	// works meanwhile.
 	Backup() (restore func() error, err error)
 	// Full is the error of a commit that there is no room for.
 	Full() error

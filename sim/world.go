@@ -109,7 +109,7 @@ type host struct {
 
 // serverBackup is a copy of the store, with what the world knew of it.
 type serverBackup struct {
-	restore func() error // while no server runs
+	restore func() error // while no server works
 	vouched map[syncproto.ReplicaID]uint64
 	kept    map[string]bool
 }
