@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sambang-id/sambang/internal/disk"
@@ -46,7 +47,33 @@ func openStore(ctx context.Context, c Config) (store.Store, error) {
 	if hand := disk.Of(c.Rand); hand != nil { // the checker's
 		commit = func(do func() error) error { return hand("commit", do) }
 	}
-	return open(ctx, c, commit)
+	s, err := open(ctx, c, commit)
+	if err != nil {
+		return nil, err
+	}
+	if c.Store == "" && disk.Apart(c.Rand) { // on PostgreSQL they are
+		return apart{s}, nil
+	}
+	return s, nil
+}
+
+// apart makes each step of an update a commit of its own.
+type apart struct{ store.Store }
+
+// Update implements [store.Store].
+func (s apart) Update(ctx context.Context, steps ...store.Step) error {
+	for todo := slices.Clone(steps); len(todo) > 0; {
+		step, then := todo[0], []store.Step(nil)
+		err := s.Store.Update(ctx, store.Step{Scopes: step.Scopes, Do: func(tx store.Tx) (_ []store.Step, err error) {
+			then, err = step.Do(tx)
+			return nil, err
+		}})
+		if err != nil {
+			return err
+		}
+		todo = append(todo[1:], then...)
+	}
+	return nil
 }
 
 func openSQLite(ctx context.Context, c Config, commit func(do func() error) error) (store.Store, error) {

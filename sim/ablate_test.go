@@ -37,6 +37,7 @@ var ablated = []struct {
 	first   uint64
 	within  int
 	hostile bool
+	servers int // on a PostgreSQL database; 0: one, on SQLite
 }{
 	{rules: []ablate.Rule{ablate.A01BaseCheck, ablate.A00Net}, first: 4, within: 40},
 	{rules: []ablate.Rule{ablate.A02AckNamesCtx}, first: 1, within: 40},
@@ -59,21 +60,28 @@ var ablated = []struct {
 	{rules: []ablate.Rule{ablate.A25MarkEachMint}, first: 19, within: 160},
 	{rules: []ablate.Rule{ablate.R10Idempotency}, first: 1, within: 20},
 	{rules: []ablate.Rule{ablate.R13RegionFilter}, first: 1, within: 10},
+	{rules: []ablate.Rule{ablate.R15ReplayedJTI}, first: 1, within: 20, servers: 2},
+	{rules: []ablate.Rule{ablate.A23ServerReplica}, first: 1, within: 20, servers: 2},
 }
 
 // TestAblated takes the rules out one after another: each must be missed.
 func TestAblated(t *testing.T) {
 	defer ablate.Set()
 	for _, a := range ablated {
-		t.Run(nameOf(a.rules), func(t *testing.T) {
+		t.Run(nameOf(a.rules)+strings.Repeat(" of a server", min(a.servers, 1)), func(t *testing.T) {
+			run := runner(run)
+			if a.servers > 0 {
+				run = newDatabases(t).run
+			}
 			ablate.Set(a.rules...)
 			ran, caught := 0, ""
-			all(func(n int) (sim.Config, bool) {
+			all(run, func(n int) (sim.Config, bool) {
 				seed := a.first + uint64(n) //nolint:gosec // not negative
 				profile := sim.ProfileOf(seed)
 				if a.hostile {
 					profile = sim.Profile{Hostile: true}
 				}
+				profile.Servers = a.servers
 				return sim.Config{Seed: seed, Steps: 150, Profile: profile}, n < a.within
 			}, func(cfg sim.Config, res sim.Result) bool {
 				if ran++; res.Failure != nil && caught == "" {
@@ -94,7 +102,7 @@ func TestAblated(t *testing.T) {
 func TestAblatedNet(t *testing.T) {
 	ablate.Set(ablate.A00Net)
 	defer ablate.Set()
-	all(func(n int) (sim.Config, bool) {
+	all(run, func(n int) (sim.Config, bool) {
 		seed := uint64(n) + 1 //nolint:gosec // not negative
 		return sim.Config{Seed: seed, Steps: 150, Profile: sim.Profile{Calm: n%8 == 7}}, n < 24
 	}, func(cfg sim.Config, res sim.Result) bool {

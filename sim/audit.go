@@ -126,7 +126,9 @@ const maxRounds = 6
 // It returns the number of rounds that it took.
 func (w *world) quiesce() int {
 	w.calm = true
-	w.disk.mend()
+	for _, h := range w.hosts {
+		h.disk.mend()
+	}
 	w.off = 0
 	for _, p := range w.phones {
 		p.disk.mend()
@@ -190,7 +192,7 @@ func (w *world) carried(p *phone, ex *exchange) {
 // releaseAll takes what is in the inbox into the log, as headquarters would at
 // last. It reports whether there was anything.
 func (w *world) releaseAll() bool {
-	messages, err := w.srv.Inbox(w.ctx, "", "", 1000)
+	messages, err := w.any().srv.Inbox(w.ctx, "", "", 1000)
 	if !w.must("read the inbox", err) {
 		return false
 	}
@@ -228,7 +230,7 @@ func (w *world) verdict() {
 		return
 	}
 	w.replayAll(states)
-	w.must("check the store", w.srv.Check(w.ctx, func(problem string) { w.fail(syncproto.RecordID{}, "V6: %s", problem) }))
+	w.must("check the store", w.any().srv.Check(w.ctx, func(problem string) { w.fail(syncproto.RecordID{}, "V6: %s", problem) }))
 }
 
 // compare checks V3 and the rest of V4 on one phone.

@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"io"
-	"syscall"
 
 	"github.com/sambang-id/sambang/internal/disk"
 )
@@ -14,8 +13,9 @@ import (
 // effect.
 type faultyDisk struct {
 	io.Reader
-	plan *diskPlan
-	dead bool
+	plan  *diskPlan
+	apart bool
+	dead  bool
 }
 
 // diskPlan is what is going to happen to the disk of a phone or of the server.
@@ -24,10 +24,17 @@ type diskPlan struct {
 	steps   int  // that were made durable so far
 	crashIn int  // at which of the coming steps the process ends; 0 for none
 	after   bool // then the step itself is still made
-	full    bool
-	roomy   bool   // it can't fill up now: the checker's own requests go through
-	fullIn  int    // before which of the coming steps the disk fills up; 0 for none
+	*room
 	crashed func() // hears of the crash
+	between func() // what happens elsewhere after a step; nil for nothing
+}
+
+// room is what is left on a disk, which several servers may share.
+type room struct {
+	full   bool
+	roomy  bool  // it can't fill up now: the checker's own requests go through
+	fullIn int   // before which of the coming steps the disk fills up; 0 for none
+	noRoom error // of a step on a full disk, as the engine has it
 }
 
 var errCrashed = errors.New("the process has ended")
@@ -43,7 +50,7 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 		p.full = p.fullIn == 0
 	}
 	if p.full && !p.roomy && (op == "commit" || op == "mark") {
-		return syscall.ENOSPC
+		return p.noRoom
 	}
 	if p.crashIn > 0 {
 		if p.crashIn--; p.crashIn == 0 {
@@ -57,8 +64,15 @@ func (d *faultyDisk) Durably(op disk.Op, do func() error) error {
 		}
 	}
 	p.steps++
-	return do()
+	err := do()
+	if p.between != nil {
+		p.between()
+	}
+	return err
 }
+
+// Apart is what [disk.Apart] asks.
+func (d *faultyDisk) Apart() bool { return d.apart }
 
 // withRoom runs something that a full disk must not stop.
 func (p *diskPlan) withRoom(fn func()) {

@@ -2,10 +2,11 @@
 // against a real server, through a network and a world that do their worst, and
 // compares what came out with an oracle that saw every write.
 //
-// Real are: the server (server.New and its HTTP handler, on a SQLite file), the
-// devices (package sambang on bbolt files), the frames between them. The only
-// second implementation of anything is the oracle, which knows what people
-// wrote and what each write replaced, and nothing of how it is merged.
+// Real are: the server (server.New and its HTTP handler, on a SQLite file, or one
+// to three of them on a PostgreSQL database), the devices (package sambang on
+// bbolt files), the frames between them. The only second implementation of
+// anything is the oracle, which knows what people wrote and what each write
+// replaced, and nothing of how it is merged.
 //
 // What is always true of it:
 //
@@ -23,6 +24,15 @@
 //     clocks that jump by years on devices and by days on the server; a hostile
 //     device. Not among them, because the product has neither: phones that sync
 //     with each other, and files.
+//   - Around one server, a seed is the same run on both engines, to the last line
+//     of its trace. Each step of an update is a commit on SQLite then too
+//     ([Config.Apart]), so that the faults come between the same two.
+//   - Several servers share one database behind one address: a request, and what
+//     headquarters do, comes to any of them. Each crashes and restarts by itself,
+//     its clock is off by up to half a second, and while it is between two commits
+//     of one update, the world goes on by way of the others. A database that is
+//     rolled back may be so under servers that go on running, as when a standby
+//     that is behind takes over. No token is taken by two of them.
 //   - Each step draws from a source of its own, so that steps can be left out:
 //     that is how a failing schedule is shrunk.
 //   - A run ends in quiescence: faults off, everybody syncs until nothing

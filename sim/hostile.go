@@ -180,7 +180,7 @@ func (h *hostile) attack() {
 	for _, x := range ex.receipt.GetExceptions() {
 		w.stats["hostile "+x.GetResult().String()+" "+x.GetCode()]++
 	}
-	w.judgeFeed("the hostile device", h.x.id, ex)
+	w.judgeFeed("the hostile device", h.x.id, ex, &response{})
 }
 
 const kindName = kind

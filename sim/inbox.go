@@ -112,7 +112,7 @@ func (w *world) allMessages() []server.Message {
 	const page = 1000
 	var all []server.Message
 	for after := ""; ; after = all[len(all)-1].Key {
-		some, err := w.srv.Inbox(w.ctx, "", after, page)
+		some, err := w.any().srv.Inbox(w.ctx, "", after, page)
 		if all = append(all, some...); !w.must("read the inbox", err) || len(some) < page {
 			return all
 		}
@@ -122,7 +122,7 @@ func (w *world) allMessages() []server.Message {
 // putAside checks that a message is in the inbox when the server says that it
 // was put aside.
 func (w *world) putAside(key string) {
-	_, err := w.srv.Message(w.ctx, key)
+	_, err := w.any().srv.Message(w.ctx, key)
 	if err != nil {
 		w.fail(w.messages[key].record, "custody: the server says that it put a message aside, and its inbox lacks it: %v", err)
 	}

@@ -20,8 +20,10 @@ type response struct {
 	status  int
 	header  http.Header
 	body    []byte
-	aborted bool // the server cut the connection
-	died    bool // the server ended while it answered: nobody hears what it said
+	aborted bool             // the server cut the connection
+	died    bool             // the server ended while it answered: nobody hears what it said
+	at      int64            // by the server's clock, when it began
+	grants  syncproto.Grants // of the device, then, if that can be others than at the end
 }
 
 // handle lets the server's handler answer a request. cut, if not nil, is the
@@ -43,6 +45,11 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 	if path == "/v1/sync" {
 		w.reaches(header, body)
 	}
+	w.turn()
+	at, before := w.serverNow(), syncproto.Grants(nil)
+	if path == "/v1/sync" && len(w.hosts) > 1 {
+		before, _ = w.grantsOf(deviceOf(header)) // nobody's, if there is no such device
+	}
 	rec := &recorder{header: http.Header{}, status: http.StatusOK}
 	defer func() {
 		if failure := recover(); failure != nil {
@@ -54,7 +61,7 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 				res = response{died: true}
 				return
 			}
-			res = response{status: rec.status, header: rec.header, body: rec.body.Bytes(), aborted: true}
+			res = response{status: rec.status, header: rec.header, body: rec.body.Bytes(), aborted: true, at: at, grants: before}
 		}
 	}()
 	w.srv.Handler().ServeHTTP(rec, req)
@@ -62,7 +69,19 @@ func (w *world) handle(path string, header http.Header, body []byte, cut error) 
 		w.restartServer()
 		return response{died: true}
 	}
-	return response{status: rec.status, header: rec.header, body: rec.body.Bytes()}
+	if path == "/v1/sync" && rec.status == http.StatusOK {
+		w.taken(header.Get("Authorization"))
+	}
+	return response{status: rec.status, header: rec.header, body: rec.body.Bytes(), at: at, grants: before}
+}
+
+// taken notes that a server took a token. On a database, no server takes it
+// again; one whose store is a file forgets with its process.
+func (w *world) taken(token string) {
+	if w.used[token] && w.cfg.Database != nil {
+		w.fail(syncproto.RecordID{}, "a token was taken twice, the second time by %s", w.name)
+	}
+	w.used[token] = true
 }
 
 // recorder keeps what a handler writes.
@@ -157,7 +176,7 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 	if p.killed || w.failed() {
 		return nil, errNetwork
 	}
-	if started != w.serverStarts && (rollbacks != w.rollbacks || w.chance(50)) {
+	if rollbacks != w.rollbacks || started != w.serverStarts && w.chance(50) {
 		// What was on its way died with the process: nobody may act on the word
 		// of a store that was rolled back since.
 		w.trace.log("%s response died with the server", p.name)
@@ -269,7 +288,7 @@ func (w *world) inspect(p *phone, header http.Header, body []byte, res *response
 	w.trace.log("%s exchange: %s", p.name, ex)
 	w.carried(p, ex)
 	w.judgeOutcomes(p, deviceOf(header), ex)
-	w.judgeFeed(p.name, p.id, ex)
+	w.judgeFeed(p.name, p.id, ex, res)
 	w.sabotageResponse(ex, res)
 }
 
@@ -367,8 +386,9 @@ func (w *world) judgeOutcomes(p *phone, device string, ex *exchange) {
 }
 
 // judgeFeed checks that what was delivered may be read by the device at this
-// moment, by the home that the state itself has.
-func (w *world) judgeFeed(name, device string, ex *exchange) {
+// moment, or when the server began to answer, by the home that the state itself
+// has.
+func (w *world) judgeFeed(name, device string, ex *exchange, res *response) {
 	grants, err := w.grantsOf(device)
 	if !w.must("read the device", err) {
 		return
@@ -378,7 +398,7 @@ func (w *world) judgeFeed(name, device string, ex *exchange) {
 		if w.cfg.Sabotage == WideGrants && scope.Region() == "35.24.14" {
 			grants = nil
 		}
-		if !grants.MayRead(scope, w.serverNow()) {
+		if !grants.MayRead(scope, w.serverNow()) && !res.grants.MayRead(scope, res.at) {
 			w.fail(d.ID(), "V5: %s received it from %s, grants %v", name, scope, grants)
 		}
 		if home := w.homeBy(d); home != "" && home != scope {

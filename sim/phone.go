@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	sambang "github.com/sambang-id/sambang/client-sdk"
@@ -70,6 +71,7 @@ func (w *world) addPhone(grants syncproto.Grants) error {
 
 func (p *phone) setUp() {
 	p.seen = -1
+	p.disk.room = &room{noRoom: syscall.ENOSPC}
 	p.disk.crashed = func() {
 		p.w.trace.log("! %s crashes, after=%t", p.name, p.disk.after)
 		p.w.stats["phone crashes"]++

@@ -93,9 +93,11 @@ func (x *raw) exchange(open *wire.Open, batches ...*wire.Batch) (*exchange, erro
 	}
 	res := response{died: true}
 	x.w.disk.withRoom(func() {
-		for res.died && !x.w.failed() {
-			res = x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
-		}
+		x.w.undisturbed(func() {
+			for res.died && !x.w.failed() {
+				res = x.w.handle("/v1/sync", x.header(), buf.Bytes(), nil)
+			}
+		})
 	})
 	ex := &exchange{open: open, batches: batches}
 	if res.status != http.StatusOK {

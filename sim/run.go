@@ -15,6 +15,11 @@ type Config struct {
 	Profile Profile
 	// Dir is an empty folder for the files of the run, best in memory.
 	Dir string
+	// Database is where the server's store is. Default: a SQLite file in Dir.
+	Database Database
+	// Apart makes each step of an update a commit of its own on SQLite too, so
+	// that faults come between the same two steps on every engine.
+	Apart bool
 	// Without leaves steps out, to shrink a failing schedule.
 	Without map[int]bool
 	// Trace keeps the lines of the trace.
@@ -30,6 +35,9 @@ type Profile struct {
 	Calm bool
 	// Hostile: one device speaks the protocol by hand and lies.
 	Hostile bool
+	// Servers share one database, and each request comes to any of them.
+	// Default: 1. A SQLite file has no more than one.
+	Servers int
 }
 
 // ProfileOf spreads seeds over the profiles.

@@ -77,6 +77,9 @@ var found = []struct {
 	{112, 150, "resolving a home took a companion out of its class"},
 }
 
+// runner runs one seed.
+type runner func(sim.Config) sim.Result
+
 // run runs one seed in memory, where there is such a file system.
 func run(cfg sim.Config) sim.Result {
 	dir, err := os.MkdirTemp("/dev/shm", "sambang-sim-")
@@ -93,7 +96,7 @@ func run(cfg sim.Config) sim.Result {
 
 // all runs seeds side by side; done is called one at a time, and stops the
 // rest by returning false.
-func all(cfgs func(n int) (sim.Config, bool), done func(sim.Config, sim.Result) bool) {
+func all(run runner, cfgs func(n int) (sim.Config, bool), done func(sim.Config, sim.Result) bool) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	next, stop := 0, false
@@ -119,12 +122,16 @@ func all(cfgs func(n int) (sim.Config, bool), done func(sim.Config, sim.Result) 
 }
 
 // TestSim runs the fleet through fresh seeds.
-func TestSim(t *testing.T) {
+func TestSim(t *testing.T) { fresh(t, run, sim.ProfileOf, *seeds) }
+
+// fresh runs so many seeds from the first on, and shows what they counted.
+func fresh(t *testing.T, run runner, profileOf func(seed uint64) sim.Profile, seeds int) {
+	t.Helper()
 	total, failures, hosts := map[string]int{}, 0, 0
 	started := time.Now()
-	all(func(n int) (sim.Config, bool) {
+	all(run, func(n int) (sim.Config, bool) {
 		seed := *first + uint64(n) //nolint:gosec // not negative
-		return sim.Config{Seed: seed, Steps: *steps, Profile: sim.ProfileOf(seed)}, n < *seeds
+		return sim.Config{Seed: seed, Steps: *steps, Profile: profileOf(seed)}, n < seeds
 	}, func(cfg sim.Config, res sim.Result) bool {
 		for k, v := range res.Stats {
 			total[k] += v
@@ -136,7 +143,7 @@ func TestSim(t *testing.T) {
 			failures++
 			t.Errorf("seed %d: %v", cfg.Seed, res.Failure)
 			if failures == 1 {
-				explain(t, cfg, res.Failure)
+				explain(t, run, cfg, res.Failure)
 			}
 		}
 		return failures < 5
@@ -148,7 +155,7 @@ func TestSim(t *testing.T) {
 }
 
 // explain prints the shrunk schedule of a failure and the trace of its record.
-func explain(t *testing.T, cfg sim.Config, failure *sim.Failure) {
+func explain(t *testing.T, run runner, cfg sim.Config, failure *sim.Failure) {
 	t.Helper()
 	kept, last := sim.Shrink(cfg, run, *shrinks)
 	if last == nil {
@@ -169,7 +176,7 @@ func explain(t *testing.T, cfg sim.Config, failure *sim.Failure) {
 
 // TestSimFound runs the seeds that once failed.
 func TestSimFound(t *testing.T) {
-	all(func(n int) (sim.Config, bool) {
+	all(run, func(n int) (sim.Config, bool) {
 		if n >= len(found) {
 			return sim.Config{}, false
 		}
@@ -186,7 +193,7 @@ func TestSimFound(t *testing.T) {
 // to the last line.
 func TestSimIsDeterministic(t *testing.T) {
 	hashes := map[uint64]string{}
-	all(func(n int) (sim.Config, bool) {
+	all(run, func(n int) (sim.Config, bool) {
 		seed := uint64(n/2) + 1 //nolint:gosec // not negative
 		return sim.Config{Seed: seed, Steps: 60, Profile: sim.ProfileOf(seed)}, n < 40
 	}, func(cfg sim.Config, res sim.Result) bool {
@@ -209,7 +216,7 @@ func TestSimNotices(t *testing.T) {
 				limit = 8
 			}
 			caught := ""
-			all(func(n int) (sim.Config, bool) {
+			all(run, func(n int) (sim.Config, bool) {
 				return sim.Config{Seed: uint64(n)*4 + 1, Steps: 120, Sabotage: s}, n < limit //nolint:gosec // not negative
 			}, func(cfg sim.Config, res sim.Result) bool {
 				if res.Failure != nil && caught == "" {

@@ -10,11 +10,9 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -63,16 +61,18 @@ type world struct {
 	trace *tracer
 	rng   *rand.Rand // of the present step
 	now   int64      // true time, Unix milliseconds
-	off   int64      // of the server's clock
+	off   int64      // of the servers' clock
 	uids  int
 	depth int // of steps inside requests
 	calm  bool
 
 	pack         *pack.Pack
-	srv          *server.Server
-	disk         diskPlan // the server's
-	crashed      bool     // the server
+	*host        // that has the turn
+	hosts        []*host
+	store        storage
 	serverStarts int
+	used         map[string]bool             // tokens that a server took
+	alone        bool                        // nothing happens at other servers meanwhile
 	devices      map[string]syncproto.Grants // as the server has them, read when needed
 	revoked      map[string]bool             // devices that ever were
 	rollbacks    int
@@ -97,9 +97,19 @@ type world struct {
 	stats   map[string]int
 }
 
+// host is one process of the server. Several share one store.
+type host struct {
+	name    string
+	srv     *server.Server
+	disk    diskPlan
+	crashed bool
+	drift   int64 // of its clock from that of the others
+	busy    bool  // it is between two steps of an update
+}
+
 // serverBackup is a copy of the store, with what the world knew of it.
 type serverBackup struct {
-	file    string
+	restore func() error // while no server works
 	vouched map[syncproto.ReplicaID]uint64
 	kept    map[string]bool
 }
@@ -163,8 +173,9 @@ func keyOf(seed uint64, name string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(sum[:])
 }
 
+// enrolRequest asks for a code that outlasts whatever happens before it is used.
 func enrolRequest(g syncproto.Grants) server.EnrolRequest {
-	return server.EnrolRequest{Officer: "o1", Grants: g}
+	return server.EnrolRequest{Officer: "o1", Grants: g, Life: 7 * day}
 }
 
 func grant(region string, classes string) syncproto.Grant {
@@ -192,7 +203,7 @@ func newWorld(cfg Config) (*world, error) {
 	}
 	w := &world{
 		cfg: cfg, ctx: context.Background(), dir: cfg.Dir, trace: newTracer(cfg.Trace), now: 1_772_000_000_000, pack: p,
-		oracle: newOracle(), names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
+		oracle: newOracle(), used: map[string]bool{}, names: map[syncproto.RecordID]string{}, vouched: map[syncproto.ReplicaID]uint64{},
 		bare: map[syncproto.Dot]bool{}, messages: map[string]message{}, kept: map[string]bool{}, authors: map[syncproto.ReplicaID]*phone{}, devices: map[string]syncproto.Grants{}, revoked: map[string]bool{}, stats: map[string]int{},
 	}
 	for n, id := range mains {
@@ -200,12 +211,8 @@ func newWorld(cfg Config) (*world, error) {
 	}
 	w.rng = rand.New(rand.NewPCG(cfg.Seed, 1<<40))
 	w.calm = true
-	w.disk.crashed = func() {
-		w.trace.log("! server crashes, after=%t", w.disk.after)
-		w.stats["server crashes"]++
-		w.crashed = true
-	}
-	if err := w.startServer(); err != nil {
+	w.store = storageOf(w)
+	if err := w.addServers(); err != nil {
 		return nil, err
 	}
 	if err := w.srv.PutOfficer(w.ctx, server.Officer{ID: "o1", Name: "O", Agency: "A"}); err != nil {
@@ -232,36 +239,101 @@ func (w *world) close() {
 	for _, p := range w.phones {
 		_ = p.r.Close()
 	}
-	if w.srv != nil {
-		_ = w.srv.Close()
+	for _, h := range w.hosts {
+		if h.srv != nil {
+			_ = h.srv.Close()
+		}
 	}
 }
 
 func (w *world) serverDir() string { return filepath.Join(w.dir, "server") }
 
+// maxDrift is by how many milliseconds the clock of a server may differ from the
+// database's, by which they all go.
+const maxDrift = 500
+
+func (w *world) addServers() error {
+	disk := &room{noRoom: w.store.full()}
+	for n := range max(1, w.cfg.Profile.Servers) {
+		h := &host{name: "server", disk: diskPlan{room: disk}}
+		if w.cfg.Profile.Servers > 1 {
+			h.name = fmt.Sprintf("server %d", n+1)
+			h.drift = w.rng.Int64N(2*maxDrift+1) - maxDrift
+		}
+		h.disk.crashed = func() {
+			w.trace.log("! %s crashes, after=%t", h.name, h.disk.after)
+			w.stats["server crashes"]++
+			h.crashed = true
+		}
+		if w.cfg.Profile.Servers > 1 {
+			h.disk.between = func() { w.elsewhere(h) }
+		}
+		w.host, w.hosts = h, append(w.hosts, h)
+		if err := w.startServer(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn lets the address of the servers lead to any of them.
+func (w *world) turn() { w.host = w.any() }
+
+// any returns a server, that a look of the checker's own leads to.
+func (w *world) any() *host {
+	if len(w.hosts) == 1 {
+		return w.hosts[0]
+	}
+	free := slices.DeleteFunc(slices.Clone(w.hosts), func(h *host) bool { return h.busy })
+	return free[w.rng.IntN(len(free))]
+}
+
+// elsewhere lets the world go on, and other servers work, while one is between
+// two steps of an update.
+func (w *world) elsewhere(h *host) {
+	h.busy = true
+	if !w.alone && slices.ContainsFunc(w.hosts, func(h *host) bool { return !h.busy }) {
+		was := w.stats["steps inside requests"]
+		w.meanwhile()
+		w.stats["of them between two commits of another server"] += w.stats["steps inside requests"] - was
+	}
+	h.busy, w.host = false, h
+}
+
+// undisturbed runs something of the checker's own.
+func (w *world) undisturbed(fn func()) {
+	was := w.alone
+	w.alone = true
+	fn()
+	w.alone = was
+}
+
+// startServer starts the server that has the turn.
 func (w *world) startServer() error {
+	h := w.host
 	w.crashed = false
 	w.disk.mend()
 	w.serverStarts++
 	s, err := server.New(server.Config{
-		Data: w.serverDir(), URL: "http://127.0.0.1:8080", Pack: w.pack,
-		Now:    func() time.Time { return time.UnixMilli(w.serverNow()).UTC() },
-		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &w.disk},
+		Data: w.serverDir(), Store: w.store.address(), URL: "http://127.0.0.1:8080", Pack: w.pack,
+		Now:    func() time.Time { return time.UnixMilli(w.now + w.off + h.drift).UTC() },
+		Rand:   &faultyDisk{Reader: newSource(w.cfg.Seed, "server", w.serverStarts), plan: &h.disk, apart: w.cfg.Apart},
 		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
-		Logger: slog.New(&alarm{w, "server", func() bool { return w.disk.full || w.crashed }}),
+		Logger: slog.New(&alarm{w, h.name, func() bool { return h.disk.full || h.crashed }}),
 	})
 	w.srv = s
 	return err
 }
 
-// serverNow is the server's clock.
-func (w *world) serverNow() int64 { return w.now + w.off }
+// serverNow is the clock of the server that has the turn.
+func (w *world) serverNow() int64 { return w.now + w.off + w.drift }
 
 // hq runs an operation of headquarters. It has room on the disk, and repeats
 // what a crash of the server cut; done tells by the error whether the first try
 // had its effect.
 func (w *world) hq(op func() error, done ...syncproto.Code) (err error) {
 	clear(w.devices)
+	w.turn()
 	w.disk.withRoom(func() {
 		err = op()
 		for w.crashed && !w.failed() {
@@ -271,6 +343,7 @@ func (w *world) hq(op func() error, done ...syncproto.Code) (err error) {
 			}
 		}
 	})
+	clear(w.devices)
 	return err
 }
 
@@ -285,7 +358,7 @@ func (w *world) grantsOf(device string) (syncproto.Grants, error) {
 }
 
 func (w *world) restartServer() {
-	w.trace.log("server restart")
+	w.trace.log("%s restart", w.name)
 	w.stats["server restart"]++
 	w.must("close the server", w.srv.Close())
 	w.now += 10_000 // longer than the life of a token that an earlier process may have seen
@@ -295,31 +368,38 @@ func (w *world) restartServer() {
 func (w *world) backupServer() {
 	w.trace.log("server backup")
 	w.stats["server backup"]++
-	file := filepath.Join(w.dir, fmt.Sprintf("server.backup%d", w.stats["server backup"]))
-	if w.must("back up the server", w.srv.Backup(w.ctx, file)) {
-		w.backup = &serverBackup{file, maps.Clone(w.vouched), maps.Clone(w.kept)}
+	restore, err := w.store.backup()
+	if w.must("back up the server", err) {
+		w.backup = &serverBackup{restore, maps.Clone(w.vouched), maps.Clone(w.kept)}
 	}
 }
 
 // rollBackServer puts the backup in the store's place. told: the operator says
 // so to the server.
 func (w *world) rollBackServer(told bool) {
-	if w.backup == nil {
+	if w.backup == nil || slices.ContainsFunc(w.hosts, func(h *host) bool { return h.busy }) {
 		return
 	}
 	w.trace.log("! server rolled back, told=%t", told)
 	w.stats["server rollback"]++
 	clear(w.devices)
-	w.must("close the server", w.srv.Close())
-	store := filepath.Join(w.serverDir(), server.StoreFile)
-	for _, suffix := range []string{"-wal", "-shm"} {
-		_ = os.Remove(store + suffix)
+	clear(w.used)
+	var down []*host
+	for _, h := range w.hosts {
+		if len(w.hosts) > 1 && w.rng.IntN(2) == 0 {
+			w.trace.log("%s runs on", h.name) // as when a standby that is behind takes over
+			continue
+		}
+		w.must("close the server", h.srv.Close())
+		down = append(down, h)
 	}
-	w.must("restore the server", copyFile(w.backup.file, store))
+	w.must("restore the server", w.backup.restore())
 	w.rollbacks++
 	w.now += 10_000
-	if !w.must("start the server", w.startServer()) {
-		return
+	for _, w.host = range down {
+		if !w.must("start the server", w.startServer()) {
+			return
+		}
 	}
 	if told && w.cfg.Sabotage != StripWitness {
 		w.must("begin an epoch", w.hq(func() error { return w.srv.BeginEpoch(w.ctx) }))
@@ -327,48 +407,6 @@ func (w *world) rollBackServer(told bool) {
 	w.pushes = nil
 	w.vouched, w.kept = maps.Clone(w.backup.vouched), maps.Clone(w.backup.kept)
 	w.lose("server rolled back")
-}
-
-// copyFile copies a file. Where it has holes, so has the copy: a cache is four
-// megabytes, of which a few pages are written.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(copyData(in, out), out.Close())
-}
-
-func copyData(in, out *os.File) error {
-	const seekData, seekHole = 3, 4 // of lseek, on Linux
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	for at := int64(0); at < info.Size(); {
-		from, err := in.Seek(at, seekData)
-		if errors.Is(err, syscall.ENXIO) {
-			break // nothing but a hole is left
-		}
-		to, failed := in.Seek(from, seekHole)
-		if err := errors.Join(err, failed); err != nil {
-			return err
-		}
-		b := make([]byte, to-from)
-		if _, err := in.ReadAt(b, from); err != nil {
-			return err
-		}
-		if _, err := out.WriteAt(b, from); err != nil {
-			return err
-		}
-		at = to
-	}
-	return out.Truncate(info.Size())
 }
 
 // lose gives up those writes of which no live store has a copy any more. It is
@@ -496,7 +534,7 @@ func (a *alarm) WithAttrs([]slog.Attr) slog.Handler           { return a }
 func (a *alarm) WithGroup(string) slog.Handler                { return a }
 
 func (a *alarm) Handle(_ context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo && a.who == "server" {
+	if r.Level == slog.LevelInfo && strings.HasPrefix(a.who, "server") {
 		return nil
 	}
 	text, touched := r.Message, false

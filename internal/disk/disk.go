@@ -29,3 +29,15 @@ func Of(random any) func(op Op, do func() error) error {
 	}
 	return nil
 }
+
+// Apart reports whether a source of randomness is a hand that wants each step of
+// a server's update to be a commit of its own, also where the store's engine
+// would keep several by one: so that what happens around a commit happens around
+// the same ones on every engine.
+func Apart(random any) bool {
+	h, ok := random.(interface {
+		Hand
+		Apart() bool
+	})
+	return ok && h.Apart()
+}

@@ -11,8 +11,11 @@ import (
 
 type hand struct {
 	io.Reader
-	saw []disk.Op
+	saw   []disk.Op
+	apart bool
 }
+
+func (h *hand) Apart() bool { return h.apart }
 
 func (h *hand) Durably(op disk.Op, do func() error) error {
 	h.saw = append(h.saw, op)
@@ -23,10 +26,11 @@ func (h *hand) Durably(op disk.Op, do func() error) error {
 type lookalike struct{ io.Reader }
 
 func (lookalike) Durably(_ string, do func() error) error { return do() }
+func (lookalike) Apart() bool                             { return true }
 
 func TestOnlyAHandIsOne(t *testing.T) {
 	for _, random := range []any{nil, rand.Reader, lookalike{rand.Reader}} {
-		if disk.Of(random) != nil {
+		if disk.Of(random) != nil || disk.Apart(random) {
 			t.Errorf("%T is taken for a hand", random)
 		}
 	}
@@ -37,5 +41,8 @@ func TestOnlyAHandIsOne(t *testing.T) {
 	}
 	if len(h.saw) != 1 || h.saw[0] != "commit" {
 		t.Errorf("it saw %v", h.saw)
+	}
+	if disk.Apart(h) || !disk.Apart(&hand{apart: true}) {
+		t.Error("a hand that wants commits apart is not told from one that does not")
 	}
 }

@@ -180,6 +180,49 @@ func TestASnapshotRestoresAndCopies(t *testing.T) {
 	wantCode(t, "use a connection that was ended", err, "57P01")
 }
 
+func TestADumpIsLoadedBack(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t)
+	at := c.Database(t)
+	conn := connect(t, at)
+	exec1(t, conn, `CREATE TABLE "all things" (id int PRIMARY KEY, what text, b bytea)`)
+	exec1(t, conn, `INSERT INTO "all things" VALUES (1, 'Ä', '\x00ff'), (2, NULL, NULL)`)
+	exec1(t, conn, "CREATE TABLE others (id bigint GENERATED ALWAYS AS IDENTITY)")
+	d, err := pgtest.OpenDumper(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close(context.Background())
+	dump, err := d.Dump(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = `SELECT string_agg(r::text, ' ' ORDER BY id) || ' ' || (SELECT count(*) FROM others) FROM "all things" AS r`
+	before := ask[string](t, conn, rows)
+	for range 2 {
+		exec1(t, conn, `UPDATE "all things" SET what = 'x'`)
+		exec1(t, conn, `INSERT INTO "all things" VALUES (3, '', '')`)
+		exec1(t, conn, "INSERT INTO others DEFAULT VALUES")
+		if err := d.Load(t.Context(), dump); err != nil {
+			t.Fatal(err)
+		}
+		if after := ask[string](t, conn, rows); after != before {
+			t.Errorf("%s is loaded as %s", before, after)
+		}
+	}
+	exec1(t, conn, "CREATE TABLE more (id int)")
+	if err := d.Load(t.Context(), dump); err == nil {
+		t.Error("a dump of other tables was loaded")
+	}
+	if err := d.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := ask[int](t, conn, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"); n != 0 {
+		t.Errorf("%d tables and indexes are left", n)
+	}
+	exec1(t, conn, "CREATE TABLE more (id int)")
+}
+
 // Under load, in each way: what was acknowledged is there when the server is
 // back, and none of its processes is left when it is stopped.
 func TestARestartUnderLoadLosesNothingAcknowledged(t *testing.T) {

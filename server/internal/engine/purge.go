@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
@@ -31,11 +32,9 @@ func (e *Engine) Purge(ctx context.Context, by Actor, id syncproto.RecordID, rea
 	if err != nil {
 		return fmt.Errorf("purge: find the record: %w", err)
 	}
-	found := false
-	for _, row := range rows {
-		found = found || row.ID == id
-	}
-	if !found {
+	// The record first, on every engine: rows come in any order.
+	slices.SortFunc(rows, func(a, b store.Row) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
+	if len(rows) == 0 || rows[0].ID != id {
 		return fmt.Errorf("purge record %s: %w", id, store.ErrNotFound)
 	}
 	for _, row := range rows {

@@ -1,12 +1,15 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -847,5 +850,50 @@ func TestRequestsThatNoHonestDeviceSendsAreRefused(t *testing.T) {
 				t.Error("the honest resend was not taken")
 			}
 		})
+	}
+}
+
+// reversed is a store whose rows come in another order.
+type reversed struct{ store.Store }
+
+func (s reversed) View(ctx context.Context, fn func(store.Reader) error) error {
+	return s.Store.View(ctx, func(r store.Reader) error { return fn(reversedReader{r}) })
+}
+
+type reversedReader struct{ store.Reader }
+
+func (r reversedReader) Live(ids []syncproto.RecordID) ([]store.Row, error) {
+	rows, err := r.Reader.Live(ids)
+	slices.Reverse(rows)
+	return rows, err
+}
+
+// The purge of a record and its companion is the same on every engine, in
+// whatever order their rows come.
+func TestARecordIsPurgedBeforeItsCompanion(t *testing.T) {
+	var contexts []string
+	for _, turned := range []bool{false, true} {
+		s := newSite(t)
+		if turned {
+			s.config.Store = reversed{s.store}
+			s.engine = engine.New(s.config)
+		}
+		a := s.device("a", grant("35.24.07"))
+		id := a.create(1, "35.24.07", "surname", "OKORO")
+		companion := syncproto.CompanionID(id, syncproto.ClassTask)
+		a.write(companion,
+			syncproto.Write{Path: syncproto.PathKind, Value: syncproto.MustValue("site")},
+			syncproto.Write{Path: syncproto.PathOf, Value: syncproto.MustValue(id.String())},
+			syncproto.Write{Path: syncproto.PathScope, Value: syncproto.MustValue("35.24.07/T")})
+		push(t, a, companion)
+		a.sync()
+		if err := s.engine.Purge(t.Context(), actor, id, "retensi", s.now); err != nil {
+			t.Fatal(err)
+		}
+		a.sync()
+		contexts = append(contexts, a.records[id].Context().String()+" "+a.records[companion].Context().String())
+	}
+	if contexts[0] != contexts[1] {
+		t.Errorf("%s when the rows come in one order, %s in the other", contexts[0], contexts[1])
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
 	"github.com/sambang-id/sambang/server/internal/store/storetest"
@@ -77,4 +78,34 @@ func TestTwoServersAreOneStore(t *testing.T) {
 		}
 		return &p
 	})
+}
+
+// A hand on the commit sees each of them, and gives the database's own errors;
+// when it fails one, nothing of it is there, and when it fails one afterwards,
+// all of it is.
+func TestAHandOnTheCommit(t *testing.T) {
+	address := database(t)
+	var before, after error
+	s := open(t, address, postgres.Options{Commit: func(do func() error) error {
+		if before != nil {
+			return before
+		}
+		return errors.Join(do(), after)
+	}})
+	put := func() error { return s.Update(t.Context(), oneStep(next)) }
+	before = pgtest.ErrNoRoom
+	if err := put(); !errors.Is(err, store.ErrFull) {
+		t.Errorf("a full disk: %v", err)
+	}
+	before, after = nil, errors.New("the power went")
+	if err := put(); !errors.Is(err, after) {
+		t.Errorf("failed afterwards: %v", err)
+	}
+	after = nil
+	if err := put(); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+	if got := query(t, address, `SELECT count(*)::text FROM changes`); got[0] != "2" {
+		t.Errorf("%s changes, want 2", got[0])
+	}
 }

@@ -117,7 +117,8 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 		return err
 	})
 	if err != nil {
-		return nil, again, err
+		// A hand on the commit may give the database's own errors.
+		return nil, again, fmt.Errorf("commit: %w", translate(t.ctx, err))
 	}
 	return then, false, nil
 }
