@@ -88,6 +88,8 @@ const (
 	CodeStoreAddress  Code = "store_address"
 	CodeStoreIdentity Code = "store_identity"
 	CodeStoreBackup   Code = "store_backup"
+	CodeStoreUpgrade  Code = "store_upgrade"
+	CodeStoreRole     Code = "store_role"
 )
 
 // Error implements error with the English text.

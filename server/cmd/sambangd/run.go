@@ -54,6 +54,8 @@ func commands() []command {
 		{"purge", "RECORD", "hapus rekaman untuk selamanya", "erase a record for ever", (*app).purge},
 		{"check", "", "periksa keutuhan data", "verify the store", (*app).check},
 		{"restored", "", "beri tahu server bahwa datanya dipulihkan dari salinan", "tell the server that its store was put back from a backup", (*app).restored},
+		{"roles", "", "tampilkan SQL bagi pengelola PostgreSQL: peran yang berhak sedikit mungkin", "print SQL for PostgreSQL's administrator: roles of least privilege", (*app).roles},
+		{"schema", "", "buat atau perbarui tabel, sebagai pemilik basis data", "make or upgrade the tables, as the database's owner", (*app).schema},
 		{"backup", "FILE", "salin data selagi server berjalan", "copy the store while it is in use", (*app).backup},
 	}
 }

@@ -87,4 +87,6 @@ var statuses = map[syncproto.Code]int{
 	syncproto.CodeStoreAddress:  http.StatusInternalServerError,
 	syncproto.CodeStoreIdentity: http.StatusInternalServerError,
 	syncproto.CodeStoreBackup:   http.StatusNotImplemented,
+	syncproto.CodeStoreUpgrade:  http.StatusInternalServerError,
+	syncproto.CodeStoreRole:     http.StatusInternalServerError,
 }
