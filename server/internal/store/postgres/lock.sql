@@ -11,10 +11,12 @@ BEGIN ATOMIC
   WHERE g.region ~ '^[0-9]{2}([.][0-9]{2}){0,2}$' AND c.class IN ('D', 'T', 'H') AND (g.until = 0 OR (r.reader ->> 'now')::bigint < g.until);
 END;
 
--- Whether a scope is within a reach. One expression, so that it becomes a part of the query: a row costs no call.
+-- Whether a scope is within a reach. One expression, so that it becomes a part of the query: a row costs no call. And
+-- a CASE, of which the planner assumes that it holds for half of the rows. Of the two conditions alone it assumes one in
+-- 200,000, and sorts the whole table for a page of the log.
 CREATE OR REPLACE FUNCTION sambang_covers(reach jsonb, scope text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN translate(left(scope, 8), '123456789', '000000000') = '00.00.00'
-  AND reach ?| ARRAY[left(scope, 3) || substr(scope, 9), left(scope, 6) || substr(scope, 9), scope];
+RETURN CASE WHEN translate(left(scope, 8), '123456789', '000000000') = '00.00.00'
+  THEN reach ?| ARRAY[left(scope, 3) || substr(scope, 9), left(scope, 6) || substr(scope, 9), scope] ELSE false END;
 
 -- The regions of the reader's grants, of whatever class.
 CREATE OR REPLACE FUNCTION sambang_regions() RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE
