@@ -81,7 +81,7 @@ func openSQLite(ctx context.Context, c Config, commit func(do func() error) erro
 }
 
 func openPostgres(ctx context.Context, c Config, commit func(do func() error) error) (store.Store, error) {
-	return postgres.Open(ctx, c.Store, postgres.Options{OnDamage: damaged(c.Logger), Commit: commit})
+	return postgres.Open(ctx, c.Store, postgres.Options{OnDamage: damaged(c.Logger), Commit: commit, Logger: c.Logger})
 }
 
 // damaged logs a row that is not what was written: whoever runs the server has
@@ -90,4 +90,31 @@ func damaged(logger *slog.Logger) func(*store.Damage) {
 	return func(d *store.Damage) {
 		logger.Error("the store is damaged: run sambangd check", "table", d.Table, "scope", d.Scope, "seq", d.Seq, "id", d.Key)
 	}
+}
+
+// DefaultRolePrefix begins the names of the roles in a PostgreSQL database.
+const DefaultRolePrefix = postgres.DefaultPrefix
+
+// RolesSQL returns the SQL with which an administrator of PostgreSQL makes the
+// roles of a store, in its database: prefix_owner, prefix_server, and
+// prefix_reader. It can be run again.
+func RolesSQL(prefix string) (string, error) { return postgres.Roles(prefix) }
+
+// PrepareStore makes or upgrades the tables of the PostgreSQL database at an
+// address, as the role that owns it, and gives the roles of [RolesSQL] what
+// they need. It reports whether headquarters' reads have their second lock: that
+// PostgreSQL itself holds each reader to his grants.
+func PrepareStore(ctx context.Context, address string) (locked bool, err error) {
+	c := Config{Store: address}
+	if _, err := c.engine(); err != nil {
+		return false, err
+	}
+	if address == "" {
+		return false, syncproto.Errorf(syncproto.CodeStoreAddress, "the address of a PostgreSQL database is needed")
+	}
+	s, err := postgres.Open(ctx, address, postgres.Options{})
+	if err != nil {
+		return false, err
+	}
+	return s.Locked(), s.Close()
 }

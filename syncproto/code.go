@@ -94,6 +94,8 @@ const (
 	CodeStoreDamaged    Code = "store_damaged"
 	CodeStoreDiffers    Code = "store_differs"
 	CodeMoveDirection   Code = "move_direction"
+	CodeStoreUpgrade    Code = "store_upgrade"
+	CodeStoreRole       Code = "store_role"
 )
 
 // Error implements error with the English text.

@@ -55,6 +55,8 @@ func commands() []command {
 		{"check", "", "periksa keutuhan data", "verify the store", (*app).check},
 		{"restored", "", "beri tahu server bahwa datanya dipulihkan dari salinan", "tell the server that its store was put back from a backup", (*app).restored},
 		{"migrate", "", "pindahkan data dari berkas SQLite ke PostgreSQL", "move the store from a file of SQLite to PostgreSQL", (*app).migrate},
+		{"roles", "", "tampilkan SQL bagi pengelola PostgreSQL: peran yang berhak sedikit mungkin", "print SQL for PostgreSQL's administrator: roles of least privilege", (*app).roles},
+		{"schema", "", "buat atau perbarui tabel, sebagai pemilik basis data", "make or upgrade the tables, as the database's owner", (*app).schema},
 		{"backup", "FILE", "salin data selagi server berjalan", "copy the store while it is in use", (*app).backup},
 	}
 }

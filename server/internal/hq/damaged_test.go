@@ -37,7 +37,7 @@ func spoil(t *testing.T, w *hqtest.World, text string) {
 // one record. Headquarters sees that it is there and damaged, nothing of it,
 // and all of the others.
 func TestADamagedRecordIsAnEntryWithoutContents(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	var ids []syncproto.RecordID
 	for n, name := range []string{"Penginapan Satu", "Penginapan Dua", "Penginapan Tiga"} {

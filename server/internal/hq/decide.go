@@ -94,7 +94,7 @@ func (s *Service) Purge(ctx context.Context, r Reader, id syncproto.RecordID, re
 		return w, err
 	}
 	var base syncproto.RecordID
-	err = s.config.Store.View(ctx, func(rd store.Reader) error {
+	err = s.view(ctx, r, func(rd store.Reader) error {
 		w, err := show(rd)
 		if err == nil {
 			base = w.id
@@ -110,7 +110,7 @@ func (s *Service) Purge(ctx context.Context, r Reader, id syncproto.RecordID, re
 	s.Wake()
 	s.audited(ctx, r, "record.purge", count{Records: 1}, slog.String("record", base.String()))
 	var out Entry
-	err = s.config.Store.View(ctx, func(rd store.Reader) error {
+	err = s.view(ctx, r, func(rd store.Reader) error {
 		w, err := show(rd)
 		if err != nil {
 			return err

@@ -72,7 +72,7 @@ func (s *Service) Devices(ctx context.Context, r Reader, region syncproto.Region
 	}
 	var statuses []store.DeviceStatus
 	names := map[string]string{}
-	err := s.config.Store.View(ctx, func(rd store.Reader) error {
+	err := s.view(ctx, r, func(rd store.Reader) error {
 		var err error
 		if statuses, err = rd.Devices(); err != nil {
 			return err

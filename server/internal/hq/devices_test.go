@@ -26,7 +26,7 @@ func devices(t *testing.T, w *hqtest.World, r hq.Reader, region syncproto.Region
 }
 
 func TestDevicesTellWhatIsNotHere(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a, b := w.Device("a", "imigrasi", hqtest.Grant("35.24.14")), w.Device("b", "disnaker", hqtest.Grant("35.25"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "x"})
 	a.MustSync()
@@ -50,7 +50,7 @@ func TestDevicesTellWhatIsNotHere(t *testing.T) {
 }
 
 func TestDevicesAreThoseOfTheReadersRegions(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	w.Device("a", "imigrasi", hqtest.Grant("35.24.14"))
 	w.Device("b", "disnaker", hqtest.Grant("35.25"))
 	w.Device("c", "imigrasi", hqtest.Grant("35"))

@@ -94,7 +94,7 @@ func (s *Service) Inbox(ctx context.Context, r Reader, f InboxFilter, cursor str
 		return page, err
 	}
 	more := false
-	err = s.config.Store.View(ctx, func(rd store.Reader) error {
+	err = s.view(ctx, r, func(rd store.Reader) error {
 		devices := map[string]store.Device{}
 		for scanned := 0; ; {
 			found, err := rd.Inbox("", after, chunkRows)
@@ -186,7 +186,7 @@ func (s *Service) Message(ctx context.Context, r Reader, key syncproto.Digest) (
 }
 
 func (s *Service) look(ctx context.Context, r Reader, key syncproto.Digest) (m Message, err error) {
-	err = s.config.Store.View(ctx, func(rd store.Reader) error {
+	err = s.view(ctx, r, func(rd store.Reader) error {
 		q, err := rd.Message(key)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err

@@ -39,7 +39,7 @@ func key(t *testing.T, m hq.Message) syncproto.Digest {
 // outside lets a device of one regency write in another.
 func outside(t *testing.T) (*hqtest.World, syncproto.RecordID) {
 	t.Helper()
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35.24"))
 	id := a.Create(1, "site", "35.25.01", map[string]any{"name": "Kos Rekaan", "owner_name": "Tini Rekaan"})
 	a.MustSync()
@@ -142,7 +142,7 @@ func TestAReleasedMessageIsInTheLog(t *testing.T) {
 }
 
 func TestAnUnreadableMessageCanOnlyBeClosed(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35.24"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "x"})
 	a.Damage = func(_ *wire.Open, batches []*wire.Batch) {
@@ -169,7 +169,7 @@ func TestAnUnreadableMessageCanOnlyBeClosed(t *testing.T) {
 }
 
 func TestAMessageWhoseContentIsOfAStricterClassStaysThere(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35.24"))
 	// Sent to the wide scope, but what it says belongs to class H.
 	id := a.Create(1, "site", "35.25.01", map[string]any{"name": "x"})

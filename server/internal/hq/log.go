@@ -43,7 +43,7 @@ func (s *Service) Log(ctx context.Context, r Reader, f Filter, cursor string, li
 		return Page{}, err
 	}
 	p := pager{s: s, r: r, f: f, now: now, limit: limit, after: after, page: Page{Entries: []Entry{}}}
-	if err := s.config.Store.View(ctx, p.fill); err != nil {
+	if err := s.view(ctx, r, p.fill); err != nil {
 		return Page{}, fmt.Errorf("read the log: %w", err)
 	}
 	if p.more {

@@ -48,7 +48,7 @@ func ids(t *testing.T, w *hqtest.World, r hq.Reader, f hq.Filter, limit int) (ou
 }
 
 func TestTheLogShowsARecordAsAWhole(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35.24"))
 	id := a.Create(1, "site", "35.24.14", map[string]any{"name": "Kos Rekaan", "rooms": 12, "owner_name": "Tini Rekaan"})
 	a.MustSync()
@@ -76,7 +76,7 @@ func TestTheLogShowsARecordAsAWhole(t *testing.T) {
 }
 
 func TestAChangeOfACompanionBringsTheRecordToTheFront(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35.24"))
 	first := a.Create(1, "site", "35.24.14", map[string]any{"name": "x", "owner_name": "y"})
 	a.MustSync()
@@ -98,7 +98,7 @@ func TestAChangeOfACompanionBringsTheRecordToTheFront(t *testing.T) {
 }
 
 func TestFiltersSelect(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	b := w.Device("b", "disnaker", hqtest.Grant("35"))
 	early := w.Now()
@@ -165,7 +165,7 @@ func TestAnUnknownFilterIsRefused(t *testing.T) {
 }
 
 func TestOnlyConflictsAreListed(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a, b := w.Device("a", "imigrasi", hqtest.Grant("35")), w.Device("b", "disnaker", hqtest.Grant("35"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "quiet"})
 	id := a.Create(2, "site", "35.24.14", map[string]any{"name": "x", "owner_name": "Tini"})
@@ -187,7 +187,7 @@ func TestOnlyConflictsAreListed(t *testing.T) {
 }
 
 func TestPagesUnderConcurrentChanges(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a, b := w.Device("a", "imigrasi", hqtest.Grant("35")), w.Device("b", "polri", hqtest.Grant("35"))
 	const n = 120
 	for i := range n {
@@ -242,7 +242,7 @@ func TestPagesUnderConcurrentChanges(t *testing.T) {
 }
 
 func TestPagesBesideAWriter(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a, b := w.Device("a", "imigrasi", hqtest.Grant("35")), w.Device("b", "polri", hqtest.Grant("35"))
 	for i := range 60 {
 		a.Create(i, "site", "35.24.14", map[string]any{"name": fmt.Sprint(i)})
@@ -283,8 +283,8 @@ func set(ids []string) map[string]bool {
 }
 
 func TestACursorBelongsToItsFilterRouteAndServer(t *testing.T) {
-	w := hqtest.New(t, nil)
-	other := hqtest.New(t, func(c *hq.Config) { c.Secret = []byte("another server's secret, 32 bytes") })
+	w := newWorld(t, nil)
+	other := newWorld(t, func(c *hq.Config) { c.Secret = []byte("another server's secret, 32 bytes") })
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	for i := range 3 {
 		a.Create(i, "site", "35.24.14", map[string]any{"name": "x"})
@@ -330,7 +330,7 @@ func TestACursorBelongsToItsFilterRouteAndServer(t *testing.T) {
 }
 
 func TestARegionOfSomebodyElseIsRefused(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	r := hqtest.Reader(hqtest.Grant("35.24"))
 	for region, want := range map[syncproto.Region]bool{"35": true, "35.24": true, "35.24.14": true, "35.25": false, "36": false} {
 		_, err := w.HQ.Log(t.Context(), r, hq.Filter{Region: region}, "", 1)

@@ -56,7 +56,7 @@ func errNothing() error { return syncproto.Errorf(syncproto.CodeNotFound, "there
 // not_found, also for what the reader may not see.
 func (s *Service) Record(ctx context.Context, r Reader, id syncproto.RecordID) (Record, error) {
 	var out Record
-	err := s.config.Store.View(ctx, func(rd store.Reader) error {
+	err := s.view(ctx, r, func(rd store.Reader) error {
 		w, err := s.find(rd, r, id)
 		if err != nil {
 			return err

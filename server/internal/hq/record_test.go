@@ -26,7 +26,7 @@ func field(t *testing.T, rec hq.Record, path string) hq.Field {
 }
 
 func TestARecordTellsWhoWroteWhatAndWhyItIsShown(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a, b := w.Device("a", "imigrasi", hqtest.Grant("35")), w.Device("b", "disnaker", hqtest.Grant("35"))
 	id := a.Create(1, "site", "35.24.14", map[string]any{"name": "first"})
 	w.Tick(time.Minute)
@@ -79,7 +79,7 @@ func TestARecordTellsWhoWroteWhatAndWhyItIsShown(t *testing.T) {
 }
 
 func TestARecordHasThePartsThatTheReaderMaySee(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	id := a.Create(1, "encounter", "35.24.14", map[string]any{"activity": "x", "restricted": true})
 	a.MustSync()
@@ -109,7 +109,7 @@ func TestARecordHasThePartsThatTheReaderMaySee(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 func TestHistoryOfAStricterClassStaysThere(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	id := a.Create(1, "mandate", "35.24.14", map[string]any{"number": "1"})
 	a.Set(id, "note", "told in class H")
@@ -179,7 +179,7 @@ func (r spyReader) Authors(ids []syncproto.ReplicaID) ([]store.Author, error) {
 }
 
 func TestARecordOutOfReachIsLikeNone(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	id := a.Create(1, "encounter", "35.25.01", map[string]any{"activity": "x", "restricted": true})
 	a.MustSync()
@@ -209,7 +209,7 @@ func TestARecordOutOfReachIsLikeNone(t *testing.T) {
 }
 
 func TestAPurgeLeavesNoContent(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	id := a.Create(1, "site", "35.24.14", map[string]any{"name": "Tini Rekaan", "owner_name": "Tini Rekaan"})
 	a.MustSync()

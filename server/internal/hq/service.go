@@ -44,7 +44,8 @@ type Config struct {
 	Streams int
 }
 
-// Store is what of the store a service reads.
+// Store is what of the store a service reads. One that is a
+// [store.GrantedViewer] holds each reader to his grants by itself too.
 type Store interface {
 	View(ctx context.Context, fn func(store.Reader) error) error
 }
@@ -138,6 +139,15 @@ func (s *Service) woken() <-chan struct{} {
 
 // Stop ends following streams, each with a cursor. It does not wait for them.
 func (s *Service) Stop() { s.stop.Do(func() { close(s.stopped) }) }
+
+// view reads for somebody. Whatever is read here goes through it, so that a
+// store with a second lock has it on all of it.
+func (s *Service) view(ctx context.Context, r Reader, fn func(store.Reader) error) error {
+	if v, ok := s.config.Store.(store.GrantedViewer); ok {
+		return v.ViewAs(ctx, r.Grants, s.millis(), fn)
+	}
+	return s.config.Store.View(ctx, fn)
+}
 
 // millis returns the time in Unix milliseconds.
 func (s *Service) millis() int64 { return s.now().UnixMilli() }

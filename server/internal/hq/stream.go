@@ -119,7 +119,7 @@ type window struct {
 // plan finds what is new at this moment.
 func (t *streaming) plan(ctx context.Context) ([]window, error) {
 	var out []window
-	err := t.s.config.Store.View(ctx, func(rd store.Reader) error {
+	err := t.s.view(ctx, t.r, func(rd store.Reader) error {
 		if err := t.epoch(rd); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (t *streaming) pass(ctx context.Context, windows []window) error {
 		var lines []Line
 		next := windows
 		covered := map[syncproto.Scope]uint64{}
-		err := t.s.config.Store.View(ctx, func(rd store.Reader) (err error) {
+		err := t.s.view(ctx, t.r, func(rd store.Reader) (err error) {
 			clear(covered)
 			if err := t.epoch(rd); err != nil {
 				return err

@@ -39,7 +39,7 @@ func entries(lines []hq.Line) (out []hq.Line) {
 func last(lines []hq.Line) hq.Line { return lines[len(lines)-1] }
 
 func TestTheStreamGoesOnWhereItsCursorWas(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	r := hqtest.Reader(hqtest.Grant("35"))
 	empty := stream(t, w, r, hq.Filter{}, "")
@@ -72,7 +72,7 @@ func TestTheStreamGoesOnWhereItsCursorWas(t *testing.T) {
 }
 
 func TestTheStreamSaysWhatLeft(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	here, all := hqtest.Reader(hqtest.Grant("35.24")), hqtest.Reader(hqtest.Grant("35"))
 	id := a.Create(1, "site", "35.24.14", map[string]any{"name": "x"})
@@ -127,7 +127,7 @@ func TestAConsumerThatCrashesMissesAndRepeatsNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	w := hqtest.New(t, func(c *hq.Config) { c.CursorEvery = 5 })
+	w := newWorld(t, func(c *hq.Config) { c.CursorEvery = 5 })
 	const devices, records, rounds = 3, 60, 25
 	var wg sync.WaitGroup
 	for d := range devices {
@@ -267,7 +267,7 @@ func (c *consumer) take(t *testing.T, lines []hq.Line) {
 }
 
 func TestAFollowerSeesWhatComes(t *testing.T) {
-	w := hqtest.New(t, func(c *hq.Config) { c.Poll, c.Heartbeat = time.Hour, 20*time.Millisecond })
+	w := newWorld(t, func(c *hq.Config) { c.Poll, c.Heartbeat = time.Hour, 20*time.Millisecond })
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "x"})
 	a.MustSync()
@@ -316,13 +316,13 @@ func await(t *testing.T, c <-chan struct{}, what string) {
 }
 
 func TestAFollowerEndsWithTimeAndToken(t *testing.T) {
-	w := hqtest.New(t, func(c *hq.Config) { c.FollowFor = 30 * time.Millisecond })
+	w := newWorld(t, func(c *hq.Config) { c.FollowFor = 30 * time.Millisecond })
 	r := hqtest.Reader(hqtest.Grant("35"))
 	var out hqtest.Lines
 	if err := w.HQ.Stream(t.Context(), r, hq.Filter{}, "", true, &out); err != nil || last(out.All()).End != hq.EndTime {
 		t.Errorf("end = %+v, %v, want time", last(out.All()), err)
 	}
-	w = hqtest.New(t, nil)
+	w = newWorld(t, nil)
 	r.Until = w.Now().Unix()
 	out = hqtest.Lines{}
 	if err := w.HQ.Stream(t.Context(), r, hq.Filter{}, "", true, &out); err != nil || last(out.All()).End != hq.EndTokenExpired {
@@ -331,7 +331,7 @@ func TestAFollowerEndsWithTimeAndToken(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	w := hqtest.New(t, func(c *hq.Config) { c.Streams = 1 })
+	w := newWorld(t, func(c *hq.Config) { c.Streams = 1 })
 	r := hqtest.Reader(hqtest.Grant("35"))
 	open := make(chan struct{})
 	var once sync.Once
@@ -354,7 +354,7 @@ func TestStreamsAreBounded(t *testing.T) {
 }
 
 func TestACursorDiesWithARollback(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	r := hqtest.Reader(hqtest.Grant("35"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "x"})
@@ -403,7 +403,7 @@ func TestACursorDiesWithARollback(t *testing.T) {
 }
 
 func TestWiderGrantsBringTheNewScopesFromTheirBeginning(t *testing.T) {
-	w := hqtest.New(t, nil)
+	w := newWorld(t, nil)
 	a := w.Device("a", "imigrasi", hqtest.Grant("35"))
 	a.Create(1, "site", "35.24.14", map[string]any{"name": "x", "owner_name": "secret"})
 	a.Create(2, "site", "35.25.01", map[string]any{"name": "y"})

@@ -93,4 +93,6 @@ var statuses = map[syncproto.Code]int{
 	syncproto.CodeStoreDamaged:    http.StatusInternalServerError,
 	syncproto.CodeStoreDiffers:    http.StatusInternalServerError,
 	syncproto.CodeMoveDirection:   http.StatusInternalServerError,
+	syncproto.CodeStoreUpgrade:    http.StatusInternalServerError,
+	syncproto.CodeStoreRole:       http.StatusInternalServerError,
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/hq"
 	"github.com/sambang-id/sambang/server/internal/store"
+	"github.com/sambang-id/sambang/server/internal/store/postgres"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/pack"
@@ -39,8 +40,9 @@ type World struct {
 	Pack   *pack.Pack
 	Path   string
 
-	now    atomic.Int64
-	config hq.Config
+	now     atomic.Int64
+	config  hq.Config
+	address string // of its database; "" for the file at Path
 }
 
 // Secret is the secret of the service's cursors.
@@ -50,7 +52,13 @@ var Secret = []byte("0123456789abcdef0123456789abcdef") //nolint:gochecknoglobal
 // stands on.
 func New(tb testing.TB, change func(*hq.Config)) *World {
 	tb.Helper()
-	w := &World{TB: tb, Pack: pack.Timpora(), Path: filepath.Join(tb.TempDir(), "sambang.db")}
+	return NewOn(tb, "", change)
+}
+
+// NewOn is New on a PostgreSQL database, or a file for "".
+func NewOn(tb testing.TB, address string, change func(*hq.Config)) *World {
+	tb.Helper()
+	w := &World{TB: tb, Pack: pack.Timpora(), Path: filepath.Join(tb.TempDir(), "sambang.db"), address: address}
 	w.now.Store(1_772_000_000_000)
 	w.config = hq.Config{Secret: Secret, Pack: w.Pack, Now: w.Now, Audit: slog.New(slog.DiscardHandler)}
 	if change != nil {
@@ -66,7 +74,12 @@ func New(tb testing.TB, change func(*hq.Config)) *World {
 func (w *World) Open() {
 	w.TB.Helper()
 	var err error
-	if w.Store, err = sqlite.Open(w.TB.Context(), w.Path, sqlite.Options{}); err != nil {
+	if w.address != "" {
+		w.Store, err = postgres.Open(w.TB.Context(), w.address, postgres.Options{})
+	} else {
+		w.Store, err = sqlite.Open(w.TB.Context(), w.Path, sqlite.Options{})
+	}
+	if err != nil {
 		w.TB.Fatal(err)
 	}
 	seed := sha256.Sum256([]byte("receipts"))

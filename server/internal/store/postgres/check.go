@@ -60,7 +60,11 @@ func checkStructure(v *session, report func(string)) error {
 			report("structure: index " + want + " is missing")
 		}
 	}
-	return nil
+	at, err := stand(v.ctx, v.conn.Conn())
+	if err == nil && at.reader != "" && at.loose {
+		report("structure: the second lock on headquarters' reads is not on all tables, or its role is not held by it")
+	}
+	return err
 }
 
 // indexNames are the indexes that the migrations make.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
+	"github.com/sambang-id/sambang/syncproto"
 )
 
 // Opened returns how many connections for updates were opened.
@@ -131,4 +132,13 @@ func (s *Store) Reseal(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ReaderSetting is what the policies read.
+func ReaderSetting(grants syncproto.Grants, now int64) string {
+	text, err := readerSetting(grants, now)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }

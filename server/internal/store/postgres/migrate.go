@@ -33,34 +33,61 @@ const (
 	lockSeconds = 600
 )
 
-// ready makes sure that the schema is a store of ours, or makes it one. It
-// tells whether the database is a Citus cluster.
-func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, err error) {
+// ready makes sure that the schema is a store of ours, or makes it one if the
+// role of the connection may. It tells whether the database is a Citus cluster,
+// and what the role may do.
+func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, at standing, err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return false, err
+		return false, at, err
 	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(denied(ctx, err), conn.Close(context.WithoutCancel(ctx))) }()
 	if err := set(ctx, conn, Options{}.withDefaults(), planAuto); err != nil {
-		return false, err
+		return false, at, err
 	}
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&citus); err != nil {
-		return false, err
+		return false, at, err
 	}
 	version, err := versionOf(ctx, conn)
 	if err == nil {
 		err = whole(ctx, conn)
 	}
-	if err != nil || version == schemaVersion {
-		return citus, err
+	if err != nil {
+		return citus, at, err
 	}
-	if err := migrate(ctx, config); err != nil {
-		return citus, err
+	if version != schemaVersion {
+		if err := mayUpgrade(ctx, conn, version); err != nil {
+			return citus, at, err
+		}
+		if err := migrate(ctx, config); err != nil {
+			return citus, at, err
+		}
+		if version, err = versionOf(ctx, conn); err == nil && version != schemaVersion {
+			err = fmt.Errorf("tables are of version %d after they were migrated to %d", version, schemaVersion)
+		}
+		if err != nil {
+			return citus, at, err
+		}
 	}
-	if version, err = versionOf(ctx, conn); err == nil && version != schemaVersion {
-		err = fmt.Errorf("tables are of version %d after they were migrated to %d", version, schemaVersion)
+	if err := secure(ctx, conn, citus); err != nil {
+		return citus, at, err
 	}
-	return citus, err
+	if at, err = stand(ctx, conn); err != nil {
+		return citus, at, err
+	}
+	return citus, at, at.refuse()
+}
+
+// mayUpgrade refuses a role that could not make or change the tables.
+func mayUpgrade(ctx context.Context, conn *pgx.Conn, version int64) error {
+	var role string
+	var may bool
+	err := conn.QueryRow(ctx, `SELECT current_user::text, coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass($1)),
+		has_schema_privilege(current_schema(), 'CREATE'))`, versionTable).Scan(&role, &may)
+	if err == nil && !may {
+		err = errUpgrade(role, version)
+	}
+	return err
 }
 
 // versionOf returns the version of the tables, 0 for a schema that is empty or

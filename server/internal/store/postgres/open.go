@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,10 @@ type Options struct {
 	// OnDamage is told of each damaged row that a read comes upon, once. It must
 	// return soon, and not use the store. Default: nobody is told.
 	OnDamage func(*store.Damage)
+	// Logger is told of what is not as it should be where people's data are: a
+	// role that may too much, and no second lock on headquarters' reads.
+	// Default: silent.
+	Logger *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -54,6 +59,9 @@ func (o Options) withDefaults() Options {
 	if o.Commit == nil {
 		o.Commit = func(do func() error) error { return do() }
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = 5 * time.Second
 	}
@@ -66,12 +74,13 @@ type Store struct {
 	name    string // of the database, for errors
 	options Options
 	// citus: the tables may be on other nodes.
-	citus   bool
-	writers *pgxpool.Pool
-	readers *pgxpool.Pool
-	places  *places
-	gate    *gate
-	damages *tables.Damages
+	citus    bool
+	standing standing
+	writers  *pgxpool.Pool
+	readers  *pgxpool.Pool
+	places   *places
+	gate     *gate
+	damages  *tables.Damages
 }
 
 var _ store.Store = (*Store)(nil)
@@ -79,6 +88,12 @@ var _ store.Store = (*Store)(nil)
 // Open opens the store in the database that url names, a PostgreSQL URL or
 // connection string, and makes or upgrades its tables, in the first schema of
 // the search path. The database must exist.
+//
+// The tables are made and upgraded if the role of the connection may: otherwise
+// the error has the code store_upgrade, and the owner of the tables has to open
+// the store once. Then it also gives the roles that [Roles] made what they
+// need, and puts in the second lock of [Store.ViewAs]. A role that lacks a
+// privilege is refused with the code store_role.
 //
 // A schema that holds something else is refused with store.ErrForeign, one of a
 // newer version with store.ErrNewer, one into which a store is being moved with
@@ -99,9 +114,10 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		}
 	}()
 	prepare(config)
-	if s.citus, err = ready(ctx, config.ConnConfig); err != nil {
+	if s.citus, s.standing, err = ready(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
+	s.standing.warn(o.Logger)
 	if s.writers, err = pool(ctx, config, o, o.Writers, planAuto); err != nil {
 		return nil, err
 	}
