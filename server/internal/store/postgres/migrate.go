@@ -47,6 +47,11 @@ func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, err error) 
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&citus); err != nil {
 		return false, err
 	}
+	if citus {
+		if err := assertNodes(ctx, conn); err != nil {
+			return true, err
+		}
+	}
 	version, err := versionOf(ctx, conn)
 	if err != nil || version == schemaVersion {
 		return citus, err

@@ -101,10 +101,10 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 	if s.citus, err = ready(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
-	if s.writers, err = pool(ctx, config, o, o.Writers, planAuto); err != nil {
+	if s.writers, err = s.pool(ctx, config, o.Writers, planAuto); err != nil {
 		return nil, err
 	}
-	if s.readers, err = pool(ctx, config, o, o.Readers, planCustom); err != nil {
+	if s.readers, err = s.pool(ctx, config, o.Readers, planCustom); err != nil {
 		return nil, err
 	}
 	for _, p := range []*pgxpool.Pool{s.writers, s.readers} { // so that what is wrong is known now
@@ -160,12 +160,16 @@ const (
 )
 
 // pool makes a pool of connections that are set and asserted one by one.
-func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, plans string) (*pgxpool.Pool, error) {
+func (s *Store) pool(ctx context.Context, config *pgxpool.Config, places int, plans string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		return errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
+		if err := set(ctx, conn, s.options, plans); err != nil || !s.citus {
+			return errors.Join(err, incarnate(ctx, conn))
+		}
+		_, err := conn.Exec(ctx, sqlPassOn)
+		return err
 	}
 	return pgxpool.NewWithConfig(ctx, config)
 }

@@ -129,7 +129,7 @@ func (s *Store) commit(t *tx) (again bool, err error) {
 	switch {
 	case err == nil:
 		return false, nil
-	case !sent || refused(err) || t.open():
+	case !sent || s.refused(err) || t.open():
 		return transient(err, s.citus), err
 	}
 	t.leave()
