@@ -108,7 +108,7 @@ func (s *Store) refused(err error) bool {
 	if !errors.As(err, &f) || f.severity != severityError {
 		return false
 	}
-	return !s.citus || f.code == codeSerialization || f.code == codeDeadlock
+	return !s.citus.Load() || f.code == codeSerialization || f.code == codeDeadlock
 }
 
 // lockedOut reports whether the wait for a lock took too long.

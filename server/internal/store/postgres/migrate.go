@@ -33,36 +33,31 @@ const (
 	lockSeconds = 600
 )
 
-// ready makes sure that the schema is a store of ours, or makes it one. It
-// tells whether the database is a Citus cluster.
-func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, err error) {
+// ready makes sure that the schema is a store of ours, or makes it one.
+func ready(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := set(ctx, conn, Options{}.withDefaults(), planAuto); err != nil {
-		return false, err
+	citus, err := set(ctx, conn, Options{}.withDefaults(), planAuto)
+	if err == nil && citus {
+		err = assertNodes(ctx, conn)
 	}
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&citus); err != nil {
-		return false, err
-	}
-	if citus {
-		if err := assertNodes(ctx, conn); err != nil {
-			return true, err
-		}
+	if err != nil {
+		return err
 	}
 	version, err := versionOf(ctx, conn)
 	if err != nil || version == schemaVersion {
-		return citus, err
+		return err
 	}
 	if err := migrate(ctx, config); err != nil {
-		return citus, err
+		return err
 	}
 	if version, err = versionOf(ctx, conn); err == nil && version != schemaVersion {
 		err = fmt.Errorf("tables are of version %d after they were migrated to %d", version, schemaVersion)
 	}
-	return citus, err
+	return err
 }
 
 // versionOf returns the version of the tables, 0 for a schema that is empty or

@@ -83,7 +83,7 @@ func (t *tx) lock() (missing []string, err error) {
 	t.heads = t.heads[:0]
 	var xids []string
 	commands := []command{{text: sqlBegin}}
-	if t.store.citus {
+	if t.store.citus.Load() {
 		// The number would be that of the coordinator, which writes nothing else.
 		commands = append(commands, stepSettings(&t.store.options)...)
 	} else {
