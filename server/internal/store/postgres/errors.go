@@ -18,6 +18,8 @@ func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 // SQLSTATEs that callers, or a second try, depend on
 // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 const (
+	codeSerialization   = "40001"
+	codeDeadlock        = "40P01"
 	codeQueryCanceled   = "57014" // by a timeout of the server, or because the caller's context ended
 	codeLockTimeout     = "55P03"
 	codeDiskFull        = "53100"
@@ -78,7 +80,7 @@ func transient(err error, citus bool) bool {
 	var f *failure
 	if errors.As(err, &f) {
 		switch f.code {
-		case "40001", "40P01", codeLockTimeout, codeReadOnly, codeUnknownPrepared, "53300", "25P03":
+		case codeSerialization, codeDeadlock, codeLockTimeout, codeReadOnly, codeUnknownPrepared, "53300", "25P03":
 			return true
 		case codeCachedPlan:
 			return strings.Contains(f.message, "cached plan")
@@ -98,11 +100,18 @@ func broken(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) || pgconn.SafeToRetry(err)
 }
 
-// refused reports whether the server said itself that the statement failed, so
-// that its transaction can't have been committed.
-func refused(err error) bool {
+// refused reports whether the server said itself that a COMMIT failed, so that
+// its transaction can't have been committed.
+//
+// On Citus that is so only if what it says is of the transaction. The scope's
+// node commits before the coordinator, which fails the COMMIT also if it lost
+// that node's answer.
+func (s *Store) refused(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && f.severity == severityError
+	if !errors.As(err, &f) || f.severity != severityError {
+		return false
+	}
+	return !s.citus.Load() || f.code == codeSerialization || f.code == codeDeadlock
 }
 
 // lockedOut reports whether the wait for a lock took too long.

@@ -48,7 +48,7 @@ func (s *Store) Outcome(ctx context.Context, l Lost, cause error) (bool, error) 
 	same := backendOf(conn.Conn()).incarnation
 	conn.Release()
 	if l.Conn != nil {
-		if err := assert(ctx, l.Conn); err != nil {
+		if _, err := assert(ctx, l.Conn); err != nil {
 			return false, err
 		}
 		t.backend = backendOf(l.Conn)

@@ -34,48 +34,48 @@ const (
 )
 
 // ready makes sure that the schema is a store of ours, or makes it one if the
-// role of the connection may. It tells whether the database is a Citus cluster,
-// and what the role may do.
-func ready(ctx context.Context, config *pgx.ConnConfig) (citus bool, at standing, err error) {
+// role of the connection may. It tells what the role may do.
+func ready(ctx context.Context, config *pgx.ConnConfig) (at standing, err error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return false, at, err
+		return at, err
 	}
 	defer func() { err = errors.Join(denied(ctx, err), conn.Close(context.WithoutCancel(ctx))) }()
-	if err := set(ctx, conn, Options{}.withDefaults(), planAuto); err != nil {
-		return false, at, err
+	citus, err := set(ctx, conn, Options{}.withDefaults(), planAuto)
+	if err == nil && citus {
+		err = assertNodes(ctx, conn)
 	}
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&citus); err != nil {
-		return false, at, err
+	if err != nil {
+		return at, err
 	}
 	version, err := versionOf(ctx, conn)
 	if err == nil {
 		err = whole(ctx, conn)
 	}
 	if err != nil {
-		return citus, at, err
+		return at, err
 	}
 	if version != schemaVersion {
 		if err := mayUpgrade(ctx, conn, version); err != nil {
-			return citus, at, err
+			return at, err
 		}
 		if err := migrate(ctx, config); err != nil {
-			return citus, at, err
+			return at, err
 		}
 		if version, err = versionOf(ctx, conn); err == nil && version != schemaVersion {
 			err = fmt.Errorf("tables are of version %d after they were migrated to %d", version, schemaVersion)
 		}
 		if err != nil {
-			return citus, at, err
+			return at, err
 		}
 	}
 	if err := secure(ctx, conn, citus); err != nil {
-		return citus, at, err
+		return at, err
 	}
 	if at, err = stand(ctx, conn); err != nil {
-		return citus, at, err
+		return at, err
 	}
-	return citus, at, at.refuse()
+	return at, at.refuse()
 }
 
 // mayUpgrade refuses a role that could not make or change the tables.

@@ -88,7 +88,7 @@ func (x *Target) open(ctx context.Context) (err error) {
 	if x.conn, err = pgx.ConnectConfig(ctx, x.config.ConnConfig); err != nil {
 		return err
 	}
-	if err := set(ctx, x.conn, x.options, planAuto); err != nil {
+	if _, err := set(ctx, x.conn, x.options, planAuto); err != nil {
 		return err
 	}
 	// Nobody waits for what is done here but who moves.
@@ -230,12 +230,9 @@ func (x *Target) begin(ctx context.Context, id string) error {
 // counters' usual name.
 func (x *Target) openStore(ctx context.Context) (err error) {
 	s := newStore(x.config, x.options)
-	if err := x.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')`).Scan(&s.citus); err != nil {
-		return err
-	}
 	x.Store = s
 	for _, p := range []**pgxpool.Pool{&s.writers, &s.readers} {
-		if *p, err = pool(ctx, x.config, x.options, 1, planAuto, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
+		if *p, err = s.pool(ctx, x.config, 1, planAuto, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
 			return err
 		}
 	}

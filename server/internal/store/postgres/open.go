@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,8 +74,10 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	name    string // of the database, for errors
 	options Options
-	// citus: the tables may be on other nodes.
-	citus    bool
+	// citus: the tables may be on other nodes. A database becomes one of Citus
+	// while it is open; then all its connections are ended before the first table
+	// is placed, and the next tell.
+	citus    atomic.Bool
 	standing standing
 	writers  *pgxpool.Pool
 	readers  *pgxpool.Pool
@@ -114,14 +117,14 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		}
 	}()
 	prepare(config)
-	if s.citus, s.standing, err = ready(ctx, config.ConnConfig); err != nil {
+	if s.standing, err = ready(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
 	s.standing.warn(o.Logger)
-	if s.writers, err = pool(ctx, config, o, o.Writers, planAuto); err != nil {
+	if s.writers, err = s.pool(ctx, config, o.Writers, planAuto); err != nil {
 		return nil, err
 	}
-	if s.readers, err = pool(ctx, config, o, o.Readers, planCustom); err != nil {
+	if s.readers, err = s.pool(ctx, config, o.Readers, planCustom); err != nil {
 		return nil, err
 	}
 	for _, p := range []*pgxpool.Pool{s.writers, s.readers} { // so that what is wrong is known now
@@ -183,12 +186,20 @@ const (
 
 // pool makes a pool of connections that are set and asserted one by one. The
 // statements are run on each of them.
-func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, plans string, statements ...string) (*pgxpool.Pool, error) {
+func (s *Store) pool(ctx context.Context, config *pgxpool.Config, places int, plans string, statements ...string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		err := errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
+		citus, err := set(ctx, conn, s.options, plans)
+		switch {
+		case err != nil:
+		case citus:
+			s.citus.Store(true)
+			_, err = conn.Exec(ctx, sqlPassOn)
+		default:
+			err = incarnate(ctx, conn)
+		}
 		for i := 0; err == nil && i < len(statements); i++ {
 			_, err = conn.Exec(ctx, statements[i])
 		}
@@ -200,9 +211,6 @@ func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, pl
 // incarnate finds out what the server is since its last crash. The connection
 // does not outlive it.
 func incarnate(ctx context.Context, conn *pgx.Conn) error {
-	if conn.IsClosed() {
-		return nil // set says why
-	}
 	self := backendOf(conn)
 	_, err := conn.Exec(ctx, `INSERT INTO sambang_incarnation (one, id) VALUES (true, $1) ON CONFLICT (one) DO NOTHING`, rand.Text())
 	if err == nil {
@@ -226,8 +234,9 @@ const (
 	planCustom = "force_custom_plan"
 )
 
-// set makes a connection what the engine needs, and asserts it.
-func set(ctx context.Context, conn *pgx.Conn, o Options, plans string) error {
+// set makes a connection what the engine needs, and asserts it. It tells
+// whether the database is one of Citus.
+func set(ctx context.Context, conn *pgx.Conn, o Options, plans string) (citus bool, err error) {
 	millis := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	// A level above "on" waits for standbys too, and stays.
 	if _, err := conn.Exec(ctx, `SELECT
@@ -235,25 +244,25 @@ func set(ctx context.Context, conn *pgx.Conn, o Options, plans string) error {
 		set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false),
 		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_deferrable', 'off', false),
 		set_config('plan_cache_mode', $4, false)`, millis(o.LockTimeout), millis(statementTime), millis(idleTime), plans); err != nil {
-		return err
+		return false, err
 	}
 	return assert(ctx, conn)
 }
 
 // assert refuses a connection that would not keep what it confirms, or not as
 // it was.
-func assert(ctx context.Context, conn *pgx.Conn) error {
+func assert(ctx context.Context, conn *pgx.Conn) (citus bool, err error) {
 	var of settings
 	var self backend
-	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),
 		current_setting('synchronous_commit'), current_setting('server_encoding'), current_setting('default_transaction_read_only'), pg_is_in_recovery(),
-		pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`).
-		Scan(&of.version, &of.fsync, &of.fullPages, &of.commit, &of.encoding, &of.readOnly, &of.standby, &self.pid, &self.started)
+		pid, extract(epoch FROM backend_start)::text, EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') FROM pg_stat_activity WHERE pid = pg_backend_pid()`).
+		Scan(&of.version, &of.fsync, &of.fullPages, &of.commit, &of.encoding, &of.readOnly, &of.standby, &self.pid, &self.started, &citus)
 	if err != nil {
-		return err
+		return false, err
 	}
 	conn.PgConn().CustomData()[backendKey] = self
-	return of.refuse()
+	return citus, of.refuse()
 }
 
 // settings are what durability rests on.

@@ -23,6 +23,12 @@ func TestStore(t *testing.T) {
 }
 
 func TestDamagedRows(t *testing.T) {
+	runDamaged(t, func(t testing.TB) string { return database(t) })
+}
+
+// runDamaged runs the suite of damages on databases that database makes.
+func runDamaged(t *testing.T, database func(testing.TB) string) {
+	t.Helper()
 	storetest.RunDamaged(t, func(t *testing.T) (store.Store, func(store.Damage)) {
 		address := database(t)
 		s, err := postgres.Open(t.Context(), address, postgres.Options{})

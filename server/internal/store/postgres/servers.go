@@ -97,7 +97,7 @@ func (s *Store) small(ctx context.Context, commands ...command) error {
 	for try := 1; ; try++ {
 		err := s.once(ctx, commands)
 		switch {
-		case !transient(err, s.citus):
+		case !transient(err, s.citus.Load()):
 			return err
 		case try >= s.options.Tries:
 			return fmt.Errorf("%w: %w", store.ErrBusy, err)

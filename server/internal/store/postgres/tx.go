@@ -82,7 +82,13 @@ func (s *Store) begin(ctx context.Context, scopes []string) (*tx, error) {
 func (t *tx) lock() (missing []string, err error) {
 	t.heads = t.heads[:0]
 	var xids []string
-	commands := []command{{text: sqlBegin}, into(&xids, readText, sqlXid)}
+	commands := []command{{text: sqlBegin}}
+	if t.store.citus.Load() {
+		// The number would be that of the coordinator, which writes nothing else.
+		commands = append(commands, stepSettings(&t.store.options)...)
+	} else {
+		commands = append(commands, into(&xids, readText, sqlXid))
+	}
 	for _, scope := range t.scopes {
 		if err := scopesTable.checkText(scope, "scope"); err != nil {
 			return nil, err

@@ -97,7 +97,7 @@ func pause(ctx context.Context, try int) error {
 func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (then []store.Step, again bool, err error) {
 	t, err := s.begin(ctx, scopes)
 	if err != nil {
-		return nil, transient(err, s.citus), err
+		return nil, transient(err, s.citus.Load()), err
 	}
 	defer t.leave()
 	defer func() {
@@ -109,7 +109,7 @@ func (s *Store) try(ctx context.Context, step *store.Step, scopes []string) (the
 	// From here on the step finishes, whatever becomes of the caller.
 	t.ctx = context.WithoutCancel(ctx)
 	if then, err = step.Do(t); err != nil {
-		return nil, transient(t.err, s.citus), err
+		return nil, transient(t.err, s.citus.Load()), err
 	}
 	err = s.options.Commit(func() error {
 		var err error
@@ -130,8 +130,8 @@ func (s *Store) commit(t *tx) (again bool, err error) {
 	switch {
 	case err == nil:
 		return false, nil
-	case !sent || refused(err) || t.open():
-		return transient(err, s.citus), err
+	case !sent || s.refused(err) || t.open():
+		return transient(err, s.citus.Load()), err
 	}
 	t.leave()
 	committed, err := s.outcome(t.ctx, &t.trace, err)
@@ -173,7 +173,7 @@ func (s *Store) outcome(ctx context.Context, t *trace, cause error) (committed b
 		if err == nil {
 			return committed, nil
 		}
-		if !errors.Is(err, errNotYet) && !transient(err, s.citus) {
+		if !errors.Is(err, errNotYet) && !transient(err, s.citus.Load()) {
 			return false, fmt.Errorf("%w: %w: %w: %w", store.ErrBusy, errUnknown, err, cause)
 		}
 		if err := pause(ctx, try); err != nil {
@@ -191,7 +191,7 @@ var (
 
 // ask asks once.
 func (s *Store) ask(ctx context.Context, t *trace) (committed bool, err error) {
-	if !s.citus && t.xid != "" {
+	if !s.citus.Load() && t.xid != "" {
 		status, now, err := s.status(ctx, t.xid)
 		switch {
 		case err != nil && transient(err, false):

@@ -101,7 +101,7 @@ func (s *Store) reader(ctx context.Context) (*pgxpool.Conn, error) {
 		}
 		err = translate(ctx, err)
 		switch {
-		case !transient(err, s.citus):
+		case !transient(err, s.citus.Load()):
 			return nil, err
 		case try >= s.options.Tries:
 			return nil, fmt.Errorf("%w: %w", store.ErrBusy, err)
