@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +28,7 @@ type world struct {
 	server *server.Server
 	dir    string
 	store  string // the address of its database, "" for a file
+	log    *words
 	clock  *clock
 	link   *link
 	rand   io.Reader
@@ -94,9 +96,11 @@ func (c *clock) Add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOn(t, database(t)) }
+
+func newWorldOn(t testing.TB, store string) *world {
 	w := &world{
-		t: t, dir: t.TempDir(), store: database(t),
+		t: t, dir: t.TempDir(), store: store, log: &words{},
 		clock: &clock{now: time.Date(2026, 3, 10, 9, 0, 0, 0, time.UTC)},
 		rand:  &lockedRand{r: rand.NewChaCha8([32]byte{1})},
 	}
@@ -117,15 +121,38 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	s, err := server.New(server.Config{
-		Data: filepath.Join(w.dir, "server"), Store: w.store, URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock.Now, Rand: w.rand,
-		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
-	})
+	s, err := server.New(w.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.server = s
 	w.link.handler = s.Handler()
+}
+
+func (w *world) config() server.Config {
+	return server.Config{
+		Data: filepath.Join(w.dir, "server"), Store: w.store, URL: "http://127.0.0.1:1", Pack: pack.Timpora(), Now: w.clock.Now, Rand: w.rand,
+		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Limits: server.Limits{PerDevice: 1e6, PerAddress: 1e6, EnrolPerAddress: 1e6},
+	}
+}
+
+// words is what the servers log.
+type words struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *words) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *words) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 type lockedRand struct {
@@ -167,7 +194,9 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if before != nil {
-		if err := before(r); err != nil {
+		seen := r.Clone(r.Context())
+		seen.Body = io.NopCloser(bytes.NewReader(body))
+		if err := before(seen); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +205,7 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RequestURI = r.URL.RequestURI()
 	in.RemoteAddr = "127.0.0.1:40000"
 	rec := httptest.NewRecorder()
-	handler.ServeHTTP(rec, in)
+	whole := answered(handler, rec, in)
 	if after != nil {
 		if err := after(r); err != nil {
 			return nil, err
@@ -195,12 +224,26 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	l.mu.Lock()
 	l.bytes += len(body) + len(all)
 	l.mu.Unlock()
-	if cut > 0 && len(all) > cut {
+	if !whole {
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(all), broken{}))
+	} else if cut > 0 && len(all) > cut {
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(all[:cut]), broken{}))
 	} else {
 		resp.Body = io.NopCloser(bytes.NewReader(all))
 	}
 	return resp, nil
+}
+
+// answered reports false if the handler cut the connection in the middle of its
+// reply, as it does when it can't go on; a server's listener would.
+func answered(h http.Handler, w http.ResponseWriter, r *http.Request) (whole bool) {
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+			panic(p)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return true
 }
 
 // altered takes a reply apart and puts it together again.
