@@ -251,8 +251,8 @@ func (s *sized) Run(ctx context.Context, _ string) (out []table.Figure, err erro
 	for _, q := range []pages{
 		{"first page of the log", func() url.Values { return url.Values{} }},
 		{"a page from the middle of the log", g.middle},
-		{"first page of a district", func() url.Values { return url.Values{"region": {string(district(rand.IntN(districts)))}} }}, //nolint:gosec // any
-		{"first page of an agency", func() url.Values { return url.Values{"agency": {agencies[rand.IntN(len(agencies))]}} }},      //nolint:gosec // any
+		{"first page of a district", func() url.Values { return url.Values{"region": {string(district(rand.IntN(g.n / batchItems)))}} }}, //nolint:gosec // any
+		{"first page of an agency", func() url.Values { return url.Values{"agency": {agencies[rand.IntN(len(agencies))]}} }},             //nolint:gosec // any
 		{"first page of a kind that one in ten is of", func() url.Values { return url.Values{"kind": {"site"}} }},
 		{"first page of a kind that one in 1,000 is of", func() url.Values { return url.Values{"kind": {"incident"}} }},
 	} {
