@@ -37,7 +37,7 @@ var layers = []struct {
 	{"client-sdk/internal/cache", []string{"syncproto"}, nil, "the cache stores; it knows nothing of the network or of the API above it"},
 	{"client-sdk/internal/transport", []string{"syncproto"}, nil, "the transport moves bytes; it knows nothing of the cache"},
 	{"server", []string{"syncproto", "=internal/disk"}, []string{"client-sdk"}, "the server must not depend on one of its clients"},
-	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
+	{"server/internal/engine", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres"}, "the sync rules know the store's contract, not one of its engines, and no HTTP"},
 	{"server/internal/auth", []string{"syncproto", "=server/internal/store"}, []string{"server/internal/store/sqlite"}, "who is calling is decided below HTTP"},
 	{"server/internal/store", []string{"syncproto"}, nil, "the contract of storage knows nothing of those who use it"},
 	{"server/internal/store/tables", []string{"syncproto", "=server/internal/store"}, nil, "what a row is, is the same on every engine, and needs none of them"},

@@ -46,9 +46,6 @@ func (w *world) saved() (restore func()) {
 // TestOnPostgreSQL runs all tests of this folder again, on PostgreSQL: device
 // and server are the same whatever the store is.
 func TestOnPostgreSQL(t *testing.T) {
-	if *engine != "sqlite" {
-		t.Skip("this is that run")
-	}
 	pgtest.Start(t) // or there is none
 	args := []string{"-e2e.store=postgres", "-test.skip=^Test(OnPostgreSQL$|Several)", "-test.timeout=20m"}
 	if testing.Short() {

@@ -206,6 +206,9 @@ func (l *link) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RemoteAddr = "127.0.0.1:40000"
 	rec := httptest.NewRecorder()
 	whole := answered(handler, rec, in)
+	if !whole && rec.Body.Len() == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
 	if after != nil {
 		if err := after(r); err != nil {
 			return nil, err

@@ -7,6 +7,8 @@
 //     opens and recovers is then what runs at a headquarters. Every receipt
 //     that a phone got is honoured by the next start, and no phone is told of a
 //     new epoch.
+//     Of two servers on one PostgreSQL behind one address, each is killed in its
+//     turn, and the other goes on.
 //   - The device is this test program, run again, because an app is a process
 //     with the SDK in it, and no command of ours stays open as an app does.
 //     What it was told to be saved is there, and at most one thing beside it.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ import (
 type headquarters struct {
 	*testing.T
 	data    string
+	store   string // the address of its database, "" for a file in data
 	address string
 	process *exec.Cmd
 	log     *tail
@@ -68,7 +70,7 @@ func newHeadquarters(t *testing.T, change ...func(*headquarters)) *headquarters 
 
 func (h *headquarters) config() server.Config {
 	return server.Config{
-		Data: h.data, URL: "http://" + h.address, Pack: pack.Timpora(), Now: h.now, Rand: h.rand,
+		Data: h.data, Store: h.store, URL: "http://" + h.address, Pack: pack.Timpora(), Now: h.now, Rand: h.rand,
 		Limits: server.Limits{PerDevice: -1, PerAddress: -1, EnrolPerAddress: -1},
 	}
 }
@@ -110,6 +112,7 @@ func (h *headquarters) start() {
 	h.Helper()
 	h.process = exec.CommandContext(context.Background(), sambangd(h.T), "serve", "-data", h.data, "-listen", h.address, "-url", "http://"+h.address, "-log-level", "warn")
 	h.process.Stderr = h.log
+	h.process.Env = append(os.Environ(), "SAMBANG_STORE="+h.store) // not in the command line: it has a password
 	if err := h.process.Start(); err != nil {
 		h.Fatal(err)
 	}

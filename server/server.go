@@ -127,6 +127,14 @@ func (h health) Ready(ctx context.Context) error {
 	return h.store.Update(ctx, store.Step{Scopes: []string{store.RegistryScope}, Do: func(store.Tx) ([]store.Step, error) { return nil, nil }})
 }
 
+// Pools says how busy the connections to the database are, if there are any.
+func (h health) Pools() []store.Pool {
+	if p, ok := h.store.(store.Pooled); ok {
+		return p.Pools()
+	}
+	return nil
+}
+
 // Stats counts.
 func (h health) Stats(ctx context.Context) (s store.Stats, err error) {
 	err = h.store.View(ctx, func(r store.Reader) error {

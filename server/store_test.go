@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server"
@@ -91,4 +94,56 @@ func opened(t *testing.T, c server.Config, fn func(*server.Server)) {
 		}
 	}()
 	fn(s)
+}
+
+// A server tells that its database is gone, and recovers by itself when it is
+// back; metrics say how busy the connections are; it stops when told, also
+// without a database.
+func TestTheHealthOfAServerOnPostgreSQL(t *testing.T) {
+	database := pgtest.StartOwn(t, pgtest.Options{})
+	at := time.Now()
+	c := server.Config{
+		Data: t.TempDir(), Store: database.Database(t), URL: "http://127.0.0.1:1",
+		Now: func() time.Time { at = at.Add(time.Minute); return at }, // no answer is remembered
+	}
+	opened(t, c, func(s *server.Server) {
+		get := func(path string) (int, string) {
+			rec := httptest.NewRecorder()
+			s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+			return rec.Code, rec.Body.String()
+		}
+		if status, body := get("/readyz"); status != http.StatusOK {
+			t.Errorf("%d %s", status, body)
+		}
+		_, metrics := get("/metrics")
+		for _, want := range []string{
+			`sambang_store_connections{pool="writers",state="most"} 8`, `sambang_store_connections_opened_total{pool="readers"} `,
+			`sambang_store_connection_waits_total{pool="writers"} `, `sambang_store_rows{what="devices"} 0`,
+		} {
+			if !strings.Contains(metrics, want) {
+				t.Errorf("no %s in the metrics", want)
+			}
+		}
+		if err := database.Stop(pgtest.Crash); err != nil {
+			t.Fatal(err)
+		}
+		if status, body := get("/readyz"); status != http.StatusServiceUnavailable {
+			t.Errorf("without a database: %d %s", status, body)
+		}
+		if status, _ := get("/healthz"); status != http.StatusOK {
+			t.Errorf("the process does not answer without a database: %d", status)
+		}
+		if err := database.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		if status, body := get("/readyz"); status != http.StatusOK {
+			t.Errorf("the database is back: %d %s", status, body)
+		}
+		if err := database.Stop(pgtest.Crash); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := database.Resume(); err != nil {
+		t.Fatal(err)
+	}
 }

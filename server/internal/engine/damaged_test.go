@@ -14,10 +14,14 @@ import (
 // it back.
 func (s *site) flip(from, to string) {
 	s.t.Helper()
+	if *kind == "postgres" {
+		s.place.replace(s.t, from, to)
+		return
+	}
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	content, err := os.ReadFile(s.path)
+	content, err := os.ReadFile(string(s.place))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -25,7 +29,7 @@ func (s *site) flip(from, to string) {
 	if len(from) != len(to) || bytes.Equal(changed, content) {
 		s.t.Fatalf("%q is not in the file", from)
 	}
-	if err := os.WriteFile(s.path, changed, 0o600); err != nil {
+	if err := os.WriteFile(string(s.place), changed, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	s.open()

@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/store"
-	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -37,12 +37,13 @@ type site struct {
 	config engine.Config
 	now    int64
 	public ed25519.PublicKey
-	path   string
+	place  place
+	saved  *pgtest.Snapshot
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, now: 1_772_000_000_000, path: filepath.Join(t.TempDir(), "sambang.db")}
+	s := &site{t: t, now: 1_772_000_000_000, place: newPlace(t)}
 	public, private, _ := ed25519.GenerateKey(seeded{rand.New(rand.NewPCG(1, 2))})
 	s.public = public
 	s.config = engine.Config{
@@ -56,12 +57,8 @@ func newSite(t testing.TB) *site {
 
 func (s *site) open() {
 	s.t.Helper()
-	st, err := sqlite.Open(s.t.Context(), s.path, sqlite.Options{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.store = st
-	s.config.Store = st
+	s.store = s.place.open(s.t)
+	s.config.Store = s.store
 	s.engine = engine.New(s.config)
 }
 
@@ -509,9 +506,12 @@ func (s *site) inbox(region string) (out []store.Quarantined) {
 }
 
 // contains reports whether text stands anywhere in the store's files, after
-// their free pages were given back.
+// their free pages were given back, or in the rows of a database.
 func (s *site) contains(text string) bool {
 	s.t.Helper()
+	if *kind == "postgres" {
+		return holds(s.place.dump(s.t), text)
+	}
 	copied := filepath.Join(s.t.TempDir(), "copy.db")
 	if err := s.store.Backup(s.t.Context(), copied); err != nil {
 		s.t.Fatal(err)
@@ -525,7 +525,11 @@ func (s *site) contains(text string) bool {
 
 func (s *site) backup() {
 	s.t.Helper()
-	if err := s.store.Backup(s.t.Context(), s.path+".backup"); err != nil {
+	if *kind == "postgres" {
+		s.saved = pgtest.Start(s.t).Snapshot(s.t, string(s.place))
+		return
+	}
+	if err := s.store.Backup(s.t.Context(), string(s.place)+".backup"); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -536,14 +540,19 @@ func (s *site) restore() {
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	b, err := os.ReadFile(s.path + ".backup")
+	if s.saved != nil {
+		s.saved.Restore(s.t)
+		s.open()
+		return
+	}
+	b, err := os.ReadFile(string(s.place) + ".backup")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
-		_ = os.Remove(s.path + suffix)
+		_ = os.Remove(string(s.place) + suffix)
 	}
-	if err := os.WriteFile(s.path, b, 0o600); err != nil {
+	if err := os.WriteFile(string(s.place), b, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	s.open()

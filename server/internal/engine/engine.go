@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sambang-id/sambang/internal/ablate"
 	"github.com/sambang-id/sambang/server/internal/store"
@@ -43,7 +42,6 @@ type Engine struct {
 	rand    io.Reader
 	logger  *slog.Logger
 	writer  writer
-	ready   atomic.Bool // the store has an epoch
 	project func(syncproto.Record) (document, error)
 }
 

@@ -51,9 +51,21 @@ func (e *Engine) Sync(ctx context.Context, dev store.Device, now int64, open *wi
 // look judges the claims on a snapshot, so that an idle exchange writes
 // nothing, and finds out whether there is anything to deliver.
 func (p *push) look(q *pull) (deliver, changed bool, err error) {
-	if err := p.e.ensureEpoch(p.context, p.now); err != nil {
-		return false, false, err
+	deliver, changed, err = p.glance(q)
+	if errors.Is(err, errNoEpoch) {
+		if _, err := p.e.newEpoch(p.context, [16]byte{}, p.now); err != nil {
+			return false, false, err
+		}
+		deliver, changed, err = p.glance(q)
 	}
+	return deliver, changed, err
+}
+
+// errNoEpoch: the store is fresh, or was put back to when it was. It is looked
+// for each time: a database can be put back while its servers go on.
+var errNoEpoch = errors.New("the store has no epoch")
+
+func (p *push) glance(q *pull) (deliver, changed bool, err error) {
 	err = p.e.store.View(p.context, func(r store.Reader) error {
 		status, err := r.DeviceStatus(p.dev.ID)
 		if err != nil {
@@ -61,6 +73,9 @@ func (p *push) look(q *pull) (deliver, changed bool, err error) {
 		}
 		if p.epoch, err = r.Epoch(); err != nil {
 			return fmt.Errorf("read the epoch: %w", err)
+		}
+		if p.epoch.ID == [16]byte{} {
+			return errNoEpoch
 		}
 		replicas, put, err := p.e.judge(p.dev, p.opening, p.epoch, status.Witnesses, status.Replicas)
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"crypto/ed25519"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/engine"
 	"github.com/sambang-id/sambang/server/internal/store"
-	"github.com/sambang-id/sambang/server/internal/store/sqlite"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/vectors"
 	"github.com/sambang-id/sambang/syncproto/wire"
@@ -65,8 +63,7 @@ func newVectorSite(t *testing.T, world vectors.World) *vectorSite {
 	names, err := world.Names()
 	v.must(err)
 	v.names = names
-	v.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "sambang.db"), sqlite.Options{})
-	v.must(err)
+	v.store = newPlace(t).open(t)
 	t.Cleanup(func() { v.store.Close() })
 	v.engine = engine.New(engine.Config{
 		Store: v.store, ServerID: world.Server.ID, ReceiptKeyID: world.Server.ReceiptKeyID, ProjectKey: v.bytes(world.Server.ProjectKey),

@@ -68,26 +68,6 @@ func (e *Engine) newEpoch(ctx context.Context, old [16]byte, now int64) (store.E
 	return holds, nil
 }
 
-// ensureEpoch gives a fresh store its first epoch.
-func (e *Engine) ensureEpoch(ctx context.Context, now int64) error {
-	if e.ready.Load() {
-		return nil
-	}
-	var has store.Epoch
-	err := e.store.View(ctx, func(r store.Reader) (err error) {
-		has, err = r.Epoch()
-		return err
-	})
-	if err == nil && has.ID == [16]byte{} {
-		_, err = e.newEpoch(ctx, has.ID, now)
-	}
-	if err != nil {
-		return fmt.Errorf("begin the first epoch: %w", err)
-	}
-	e.ready.Store(true)
-	return nil
-}
-
 // BeginEpoch starts a new epoch on purpose: the operator restored a backup.
 func (e *Engine) BeginEpoch(ctx context.Context, now int64) error {
 	var old store.Epoch

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/sambang-id/sambang/server/internal/store"
 )
 
 // metrics have no label of a record, device or person: only routes, statuses,
@@ -60,6 +62,10 @@ type storeCollector struct{ health Health }
 //nolint:gochecknoglobals // descriptions, never written to
 var (
 	storeRows   = prometheus.NewDesc("sambang_store_rows", "What the store holds.", []string{"what"}, nil)
+	connections = prometheus.NewDesc("sambang_store_connections", "Connections to the database.", []string{"pool", "state"}, nil)
+	opened      = prometheus.NewDesc("sambang_store_connections_opened_total", "Connections to the database that were made.", []string{"pool"}, nil)
+	waits       = prometheus.NewDesc("sambang_store_connection_waits_total", "How often a connection was waited for, until one was free or made.", []string{"pool"}, nil)
+	waited      = prometheus.NewDesc("sambang_store_connection_wait_seconds_total", "Time in which a connection was waited for.", []string{"pool"}, nil)
 	damagedRows = prometheus.NewDesc("sambang_damaged_rows", "Damaged rows that were come upon since the start; sambangd check names all.", nil, nil)
 )
 
@@ -67,10 +73,24 @@ var (
 func (c *storeCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- storeRows
 	ch <- damagedRows
+	ch <- connections
+	ch <- opened
+	ch <- waits
+	ch <- waited
 }
 
 // Collect reads the counts; if the store does not answer they are left out.
 func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
+	if p, ok := c.health.(store.Pooled); ok {
+		for _, p := range p.Pools() {
+			for state, n := range map[string]int{"busy": p.Busy, "idle": p.Idle, "most": p.Most} {
+				ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(n), p.Name, state)
+			}
+			ch <- prometheus.MustNewConstMetric(opened, prometheus.CounterValue, float64(p.Opened), p.Name)
+			ch <- prometheus.MustNewConstMetric(waits, prometheus.CounterValue, float64(p.Waits), p.Name)
+			ch <- prometheus.MustNewConstMetric(waited, prometheus.CounterValue, p.Waited, p.Name)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s, err := c.health.Stats(ctx)

@@ -31,6 +31,23 @@ type ServerPin interface {
 	PinnedServer(ctx context.Context) (string, error)
 }
 
+// Pooled is a store that reaches its database over pools of connections.
+type Pooled interface {
+	Pools() []Pool
+}
+
+// Pool says how busy a pool is.
+type Pool struct {
+	Name string
+	// Busy and Idle are the open connections, Most how many there may be.
+	Busy, Idle, Most int
+	// Opened counts the connections that were made since the start, Waits the
+	// callers that found none free and waited for one to be freed or made, Waited
+	// for how many seconds in all.
+	Opened, Waits uint64
+	Waited        float64
+}
+
 // Clock tells the time of the database, which is the same for all its servers.
 type Clock interface {
 	// Time returns Unix microseconds, as of some moment within the call.

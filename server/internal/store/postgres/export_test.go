@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
@@ -27,16 +28,34 @@ func (s *Store) Ask(ctx context.Context, text string) error {
 	})
 }
 
-// Outcome asks what became of a transaction, as after a lost answer.
-func (s *Store) Outcome(ctx context.Context, lost *pgx.Conn, xid string, cause error) (bool, error) {
-	var of backend
-	if lost != nil {
-		if err := assert(ctx, lost); err != nil {
+// Lost is a step whose answer was lost.
+type Lost struct {
+	Conn *pgx.Conn // on which it ran; nil: it is closed
+	// Crashed: the server is not what it was.
+	Crashed bool
+	Xid     string
+	Change  *store.Change
+}
+
+// Outcome finds out what became of a step, as after a lost answer.
+func (s *Store) Outcome(ctx context.Context, l Lost, cause error) (bool, error) {
+	t := trace{xid: l.Xid, change: l.Change}
+	conn, err := s.writers.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	same := backendOf(conn.Conn()).incarnation
+	conn.Release()
+	if l.Conn != nil {
+		if err := assert(ctx, l.Conn); err != nil {
 			return false, err
 		}
-		of = backendOf(lost)
+		t.backend = backendOf(l.Conn)
 	}
-	return s.outcome(ctx, of, xid, cause)
+	if t.backend.incarnation = same; l.Crashed {
+		t.backend.incarnation = "another"
+	}
+	return s.outcome(ctx, &t, cause)
 }
 
 // Translate makes an error of the server one that callers branch on, and tells

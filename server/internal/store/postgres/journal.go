@@ -28,6 +28,9 @@ func (t *tx) Append(scope syncproto.Scope, changes []store.Change) error {
 			return t.keep(fmt.Errorf("append change %d in scope %q: %w", c.Seq, scope, err))
 		}
 	}
+	if n := len(changes); n > 0 {
+		t.change = &store.Change{Scope: scope, Seq: changes[n-1].Seq, ID: changes[n-1].ID, Digest: changes[n-1].Digest}
+	}
 	return t.write(changesTable, changesTable.insert, string(scope), values, func() string {
 		return fmt.Sprintf("append %d changes in scope %q", len(changes), scope)
 	})

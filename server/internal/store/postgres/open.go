@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -163,8 +164,25 @@ func pool(ctx context.Context, config *pgxpool.Config, o Options, places int, pl
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return set(ctx, conn, o, plans) }
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		return errors.Join(set(ctx, conn, o, plans), incarnate(ctx, conn))
+	}
 	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// incarnate finds out what the server is since its last crash. The connection
+// does not outlive it.
+func incarnate(ctx context.Context, conn *pgx.Conn) error {
+	if conn.IsClosed() {
+		return nil // set says why
+	}
+	self := backendOf(conn)
+	_, err := conn.Exec(ctx, `INSERT INTO sambang_incarnation (one, id) VALUES (true, $1) ON CONFLICT (one) DO NOTHING`, rand.Text())
+	if err == nil {
+		err = conn.QueryRow(ctx, `SELECT id FROM sambang_incarnation`).Scan(&self.incarnation)
+	}
+	conn.PgConn().CustomData()[backendKey] = self
+	return err
 }
 
 // Timeouts of the server. They end what nobody waits for any more.

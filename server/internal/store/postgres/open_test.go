@@ -212,25 +212,39 @@ func TestNoErrorHoldsThePassword(t *testing.T) {
 	}
 }
 
-// A database that is a Citus cluster, and the commit whose answer is lost
-// there: it is said that nobody knows.
-func TestAnOutcomeThatCantBeToldIsSaid(t *testing.T) {
+// What became of a commit whose answer is lost is found out, or it is said that
+// nobody knows.
+func TestAnOutcomeIsFoundOutOrSaidToBeUnknown(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{Tries: 5})
+	rows, changes := rowsOf(newRand(), 1, scope, 0)
+	if err := push(t.Context(), s, rows, changes); err != nil {
+		t.Fatal(err)
+	}
+	kept, lost := changes[0], changes[0]
+	lost.Digest[0]++
+	later := changes[0]
+	later.Seq++
+	committed := query(t, address, `SELECT pg_current_xact_id()::text`)[0]
 	cause := errors.New("the cable")
 	for name, c := range map[string]struct {
-		xid       string
-		committed bool
-		known     bool
+		lost  postgres.Lost
+		want  bool
+		known bool
 	}{
-		"committed":           {query(t, address, `SELECT pg_current_xact_id()::text`)[0], true, true},
-		"of the future":       {"4000000000", false, false},
-		"of before the flood": {"3", false, false}, // the server has forgotten it
-		"none":                {"", false, false},
+		"committed": {postgres.Lost{Xid: committed}, true, true},
+		"a number that may have been given again": {postgres.Lost{Xid: committed, Crashed: true}, false, false},
+		"the same, and its change is there":       {postgres.Lost{Xid: committed, Crashed: true, Change: &kept}, true, true},
+		"the same, and another change is there":   {postgres.Lost{Xid: committed, Crashed: true, Change: &lost}, false, true},
+		"the same, and its change is not there":   {postgres.Lost{Xid: committed, Crashed: true, Change: &later}, false, true},
+		"of the future":                           {postgres.Lost{Xid: "4000000000"}, false, false},
+		"so old that the server has forgotten it": {postgres.Lost{Xid: "3"}, false, false},
+		"none": {postgres.Lost{}, false, false},
+		"none, as on Citus, and a change is there": {postgres.Lost{Change: &kept}, true, true},
 	} {
-		committed, err := s.Outcome(t.Context(), nil, c.xid, cause)
-		if committed != c.committed || (err == nil) != c.known || err != nil && (!errors.Is(err, store.ErrBusy) || !errors.Is(err, cause)) {
-			t.Errorf("%s: %v, %v", name, committed, err)
+		got, err := s.Outcome(t.Context(), c.lost, cause)
+		if got != c.want || (err == nil) != c.known || err != nil && (!errors.Is(err, store.ErrBusy) || !errors.Is(err, cause)) {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 	// A transaction whose connection the server has for alive is ended, if it is
@@ -244,11 +258,11 @@ func TestAnOutcomeThatCantBeToldIsSaid(t *testing.T) {
 	if err := tx.QueryRow(t.Context(), `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
 		t.Fatal(err)
 	}
-	if committed, err := s.Outcome(t.Context(), nil, xid, cause); committed || !errors.Is(err, store.ErrBusy) {
-		t.Errorf("in progress elsewhere: %v, %v", committed, err)
+	if got, err := s.Outcome(t.Context(), postgres.Lost{Xid: xid}, cause); got || !errors.Is(err, store.ErrBusy) {
+		t.Errorf("in progress elsewhere: %v, %v", got, err)
 	}
-	if committed, err := s.Outcome(t.Context(), conn, xid, cause); committed || err != nil {
-		t.Errorf("in progress: %v, %v", committed, err)
+	if got, err := s.Outcome(t.Context(), postgres.Lost{Conn: conn, Xid: xid}, cause); got || err != nil {
+		t.Errorf("in progress: %v, %v", got, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 )
@@ -14,6 +15,7 @@ var (
 	_ store.TokenMemory = (*Store)(nil)
 	_ store.ServerPin   = (*Store)(nil)
 	_ store.Clock       = (*Store)(nil)
+	_ store.Pooled      = (*Store)(nil)
 )
 
 const (
@@ -114,4 +116,16 @@ func (s *Store) once(ctx context.Context, commands []command) error {
 	t := session{store: s, conn: conn, ctx: ctx, patience: stepPatience}
 	defer t.leave() // which undoes what failed half-way
 	return t.send(commands...)
+}
+
+// Pools implements [store.Pooled].
+func (s *Store) Pools() []store.Pool {
+	of := func(name string, p *pgxpool.Pool) store.Pool {
+		st := p.Stat()
+		return store.Pool{
+			Name: name, Busy: int(st.AcquiredConns()), Idle: int(st.IdleConns()), Most: int(st.MaxConns()),
+			Opened: uint64(st.NewConnsCount()), Waits: uint64(st.EmptyAcquireCount()), Waited: st.EmptyAcquireWaitTime().Seconds(), //nolint:gosec // not negative
+		}
+	}
+	return []store.Pool{of("writers", s.writers), of("readers", s.readers)}
 }

@@ -17,10 +17,9 @@ import (
 // tx is one step. It implements [store.Tx].
 type tx struct {
 	session
-	backend backend
-	xid     string // the name of the transaction, to ask what became of it
-	scopes  []string
-	heads   []*head
+	trace
+	scopes []string
+	heads  []*head
 }
 
 // head is the counter of a scope within a step.
@@ -57,7 +56,7 @@ func (s *Store) begin(ctx context.Context, scopes []string) (*tx, error) {
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
-	t := &tx{session: session{store: s, conn: conn, ctx: ctx, patience: stepPatience}, backend: backendOf(conn.Conn()), scopes: scopes}
+	t := &tx{session: session{store: s, conn: conn, ctx: ctx, patience: stepPatience}, trace: trace{backend: backendOf(conn.Conn())}, scopes: scopes}
 	missing, err := t.lock()
 	if err == nil && len(missing) > 0 {
 		err = t.create(missing)

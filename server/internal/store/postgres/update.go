@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -132,7 +133,7 @@ func (s *Store) commit(t *tx) (again bool, err error) {
 		return transient(err, s.citus), err
 	}
 	t.leave()
-	committed, err := s.outcome(t.ctx, t.backend, t.xid, err)
+	committed, err := s.outcome(t.ctx, &t.trace, err)
 	switch {
 	case err != nil:
 		return false, err
@@ -147,53 +148,93 @@ var (
 	errUnknown = errors.New("the connection was lost in the commit, and what became of it can't be told")
 )
 
+// trace is what a step leaves behind to find out what became of it.
+type trace struct {
+	backend backend
+	xid     string // the number of the transaction
+	// change is one that it appended; nil: none.
+	change *store.Change
+}
+
 // outcome finds out whether a transaction was committed whose answer was lost.
 //
-// On Citus it can't: the transaction that counts is the one of the scope's
-// node, and the coordinator may have died between the two. The step is not run
-// again then, because it need not be one that changes nothing twice (a code
-// that was used is used). The caller is told to try again: a device that sends
-// its push again finds what became of it.
-func (s *Store) outcome(ctx context.Context, lost backend, xid string, cause error) (committed bool, err error) {
-	for try := 1; !s.citus && xid != "" && try <= s.options.Tries; try++ {
-		status, err := s.status(ctx, xid)
-		switch {
-		case err == nil && status == "committed":
-			return true, nil
-		case err == nil && status == "aborted":
-			return false, nil
-		case err == nil && status != "in progress":
-			return false, fmt.Errorf("%w: %w: %w", store.ErrBusy, errUnknown, cause) // too long ago
-		case err != nil && !transient(err, false):
+// The server knows its number. After a crash it may have given the number
+// again, to a transaction that was committed, and on Citus the transaction that
+// counts is the one of the scope's node. Then a change that the step appended
+// tells: it is there if the step was committed, or if another server accepted
+// the same change, and never goes away. A step that appended none is not run
+// again, because it need not be one that changes nothing twice (a code that was
+// used is used). The caller is told to try again: a device that sends its push
+// again finds what became of it.
+func (s *Store) outcome(ctx context.Context, t *trace, cause error) (committed bool, err error) {
+	for try := 1; try <= s.options.Tries; try++ {
+		committed, err := s.ask(ctx, t)
+		if err == nil {
+			return committed, nil
+		}
+		if !errors.Is(err, errNotYet) && !transient(err, s.citus) {
 			return false, fmt.Errorf("%w: %w: %w: %w", store.ErrBusy, errUnknown, err, cause)
 		}
 		if err := pause(ctx, try); err != nil {
 			return false, err
 		}
-		s.end(ctx, lost)
+		s.end(ctx, t.backend)
 	}
 	return false, fmt.Errorf("%w: %w: %w", store.ErrBusy, errUnknown, cause)
 }
 
-// status asks the server what became of a transaction.
-func (s *Store) status(ctx context.Context, xid string) (string, error) {
-	var found []string
-	err := s.aside(ctx, into(&found, readText, sqlOutcome, xid))
-	if err != nil || len(found) == 0 {
-		return "", err
+var (
+	errNotYet  = errors.New("the transaction has not ended")
+	errNoTrace = errors.New("it left no trace")
+)
+
+// ask asks once.
+func (s *Store) ask(ctx context.Context, t *trace) (committed bool, err error) {
+	if !s.citus && t.xid != "" {
+		status, now, err := s.status(ctx, t.xid)
+		switch {
+		case err != nil && transient(err, false):
+			return false, err
+		case status == "aborted": // also if it is another's: a number is given again only if nothing of the first was kept
+			return false, nil
+		case status == "in progress":
+			return false, errNotYet
+		case status == "committed" && now.incarnation == t.backend.incarnation:
+			return true, nil
+		}
 	}
-	return found[0], nil
+	if t.change == nil {
+		return false, errNoTrace
+	}
+	// Under the scope's lock, which a transaction in doubt still holds.
+	var digests [][]byte
+	err = s.aside(ctx, nil,
+		command{text: sqlBegin},
+		command{text: sqlLock, args: []any{string(t.change.Scope)}, scan: func(*cursor) bool { return true }},
+		into(&digests, readBlob, sqlAppended, string(t.change.Scope), int64(t.change.Seq), t.change.ID[:]), //nolint:gosec // it was kept so
+		command{text: sqlCommit})
+	return len(digests) == 1 && bytes.Equal(digests[0], t.change.Digest[:]), err
+}
+
+// status asks the server what became of a transaction, and what it is.
+func (s *Store) status(ctx context.Context, xid string) (status string, now backend, err error) {
+	var found []string
+	err = s.aside(ctx, &now, into(&found, readText, sqlOutcome, xid))
+	if err != nil || len(found) == 0 {
+		return "", now, err
+	}
+	return found[0], now, nil
 }
 
 // end ends a lost connection at the server, which may not know yet that it is
 // lost, and keep the scopes for it. A commit that has begun is not stopped by
 // that. If the server can't be told, the next try waits until it finds out.
 func (s *Store) end(ctx context.Context, lost backend) {
-	_ = s.aside(ctx, command{text: sqlEnd, args: []any{lost.pid, lost.started}, scan: func(*cursor) bool { return true }})
+	_ = s.aside(ctx, nil, command{text: sqlEnd, args: []any{lost.pid, lost.started}, scan: func(*cursor) bool { return true }})
 }
 
-// aside sends a command on a connection of its own.
-func (s *Store) aside(ctx context.Context, c command) error {
+// aside sends commands on a connection of their own, and tells which.
+func (s *Store) aside(ctx context.Context, on *backend, commands ...command) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	conn, err := s.writers.Acquire(ctx)
@@ -201,19 +242,24 @@ func (s *Store) aside(ctx context.Context, c command) error {
 		return translate(ctx, err)
 	}
 	defer conn.Release()
-	return exchange(ctx, conn.Conn(), s.damages, []command{c})
+	if on != nil {
+		*on = backendOf(conn.Conn())
+	}
+	return exchange(ctx, conn.Conn(), s.damages, commands)
 }
 
 const (
-	sqlOutcome = `SELECT coalesce(pg_xact_status($1::text::xid8), 'too long ago')`
-	sqlEnd     = `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2`
+	sqlOutcome  = `SELECT coalesce(pg_xact_status($1::text::xid8), 'too long ago')`
+	sqlAppended = `SELECT digest FROM changes WHERE scope = $1 AND seq = $2 AND id = $3`
+	sqlEnd      = `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2`
 )
 
-// backend names a process of the server: a number that is used again, and when
-// it began.
+// backend names a process of the server: a number that is used again, when it
+// began, and between which crashes.
 type backend struct {
-	pid     int64
-	started string
+	pid         int64
+	started     string
+	incarnation string
 }
 
 // backendKey is where a connection has its own.

@@ -222,6 +222,14 @@ CREATE TABLE enrolments (
   sum         bigint NOT NULL
 );
 
+-- A name of what the server is between two crashes. An unlogged table is empty after a crash and as it was after a clean
+-- restart. After a crash, numbers of transactions that were not written down are given again, so what is said of one that
+-- was lost counts only under the same name.
+CREATE UNLOGGED TABLE sambang_incarnation (
+  one boolean NOT NULL PRIMARY KEY CHECK (one),
+  id  text NOT NULL
+);
+
 -- On Citus, all that has a scope is placed by it, rows of one scope on one node.
 -- +goose StatementBegin
 DO $$ BEGIN
