@@ -34,7 +34,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	target := b.targets[b.turn%len(b.targets)]
 	b.mu.Unlock()
 	in := r.Clone(r.Context())
-	in.URL.Host = target.Host
+	in.URL.Scheme, in.URL.Host = target.Scheme, target.Host
 	return b.Transport.RoundTrip(in)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/auth/authtest"
 )
 
@@ -33,6 +34,16 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMBANG_DATA", filepath.Join(e.WorkDir, "data"))
+			if filepath.Base(e.WorkDir) != "script-postgres" {
+				return nil
+			}
+			address, err := url.Parse(pgtest.Start(t).Database(t))
+			if err != nil {
+				return err
+			}
+			password, _ := address.User.Password()
+			e.Setenv("POSTGRES", address.String())
+			e.Setenv("PASSWORD", password)
 			return nil
 		},
 	})
