@@ -39,6 +39,10 @@ CREATE TABLE records (
 CREATE UNIQUE INDEX records_seq ON records (scope, seq);
 -- The log of headquarters, newest first, and its keyset pages.
 CREATE INDEX records_log ON records (updated_at, scope, seq) WHERE moved_to IS NULL;
+-- The same of one scope, of a kind and of an agency, so that a page of what is rare does not pass by all the rest.
+CREATE INDEX records_scope ON records (scope, updated_at, seq) WHERE moved_to IS NULL;
+CREATE INDEX records_kind ON records (kind, updated_at, scope, seq) WHERE moved_to IS NULL;
+CREATE INDEX records_agency ON records (agency, updated_at, scope, seq) WHERE moved_to IS NULL;
 -- The companions of a record.
 CREATE INDEX records_of ON records (of_id) WHERE of_id IS NOT NULL AND moved_to IS NULL;
 -- Records that wait for a decision; almost always empty.
