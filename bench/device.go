@@ -37,7 +37,7 @@ type device struct {
 var b64 = base64.RawURLEncoding
 
 // keyNonce is that of a device's only replica.
-var keyNonce [16]byte
+func keyNonce() []byte { return make([]byte, 16) }
 
 // newDevice enrols a device of an agency.
 func newDevice(ctx context.Context, s *site, name, agency string) (*device, error) {
@@ -76,7 +76,7 @@ func newDevice(ctx context.Context, s *site, name, agency string) (*device, erro
 		return nil, fmt.Errorf("enrol %s: %s", name, reply)
 	}
 	d := &device{address: s.address(), id: enrolled.Device, key: key}
-	replica := syncproto.NewReplicaID(public, keyNonce)
+	replica := syncproto.NewReplicaID(public, [16]byte(keyNonce()))
 	d.minter, d.confirmedHead = syncproto.NewMinter(replica, 0), syncproto.ChainStart(replica)
 	d.server, err = s.order("id")
 	return d, err
@@ -119,7 +119,7 @@ func (d *device) request(scope syncproto.Scope, deltas []syncproto.Delta) ([]byt
 	_, _ = rand.Read(nonce) // documented never to fail
 	head := d.minter.Head()
 	open := &wire.Open{Version: wire.Version, Nonce: nonce, App: "bench", Epoch: d.epoch, Claims: []*wire.Claim{{
-		Replica: uint64(d.minter.Replica()), KeyNonce: keyNonce[:], N: d.minter.N(), Head: head[:],
+		Replica: uint64(d.minter.Replica()), KeyNonce: keyNonce(), N: d.minter.N(), Head: head[:],
 		ConfirmedN: d.confirmed, ConfirmedHead: d.confirmedHead[:],
 	}}}
 	open.ClaimSignature = ed25519.Sign(d.key, wire.ClaimBytes(d.id, nonce, d.epoch, open.GetClaims()))

@@ -245,6 +245,9 @@ func measure(ctx context.Context, f flags, chosen []scenario, set func() (*workl
 	if inMemory(scratch) {
 		fmt.Fprintf(stderr, "%s is in memory: figures of saves mean nothing there. Choose a disk with -dir\n", scratch)
 	}
+	if !slices.ContainsFunc(chosen, func(s scenario) bool { return !s.phone }) {
+		f.store = onSQLite // nobody is served
+	}
 	keepers, err := openKeepers(ctx, f, stderr)
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func openSize(ctx context.Context, e env, n int) (table.Scenario, error) {
 		return nil, err
 	}
 	if free, need := freeBytes(g.dir), int64(n-g.n)*perRecord; free >= 0 && free < need {
-		return nil, fmt.Errorf("N with %d records may need %d MB of disk, %s has %d MB: choose another -dir, or a smaller -size", n, need>>20, g.dir, free>>20)
+		return nil, fmt.Errorf("a store of %d records may need %d MB of disk, %s has %d MB: choose another -dir, or a smaller -size", n, need>>20, g.dir, free>>20)
 	}
 	if err := g.fill(ctx, n); err != nil {
 		return nil, fmt.Errorf("fill the store: %w", err)
