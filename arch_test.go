@@ -48,7 +48,7 @@ var layers = []struct {
 	{"internal/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
-	{"bench", []string{"syncproto", "client-sdk", "server"}, nil, "a bench measures the whole"},
+	{"bench", []string{"syncproto", "client-sdk", "server", "=internal/pgtest"}, nil, "a bench measures the whole, and brings its PostgreSQL"},
 	{"sim", append([]string{"=internal/disk"}, publicPaths...), nil, "the checker runs what is shipped: it reaches no deeper than an app does, but for its hand on the disk"},
 	{"crash", publicPaths, nil, "what survives a power cut is what an app and a server wrote through their own APIs"},
 	{"kill", publicPaths, nil, "processes that are killed are those that are shipped"},
@@ -75,6 +75,9 @@ const (
 // folders import it. What is for tests carries testing, passwords and processes that no product may.
 func forTests(folder string) bool { return strings.HasSuffix(path.Base(folder), "test") }
 
+// measuring folders are no products either: a bench runs what is for tests.
+var measuring = []string{"bench"}
+
 // asked folders are for tests, and may ask the environment what a pipeline demands of them.
 var asked = []string{database}
 
@@ -89,7 +92,7 @@ var owned = []struct {
 	{[]string{"go.etcd.io/bbolt"}, []string{"client-sdk/internal/cache", "bench"}, "the cache's file has one reader and writer; a bench measures the floor below it"},
 	{[]string{"database/sql", "github.com/pressly/goose"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "bench"}, "SQL stays inside a storage engine; a bench measures the floor below it"},
 	{[]string{"modernc.org/sqlite"}, []string{"server/internal/store/sqlite", "bench"}, "a driver is its engine's; a bench measures the floor below it"},
-	{[]string{"github.com/jackc"}, []string{"server/internal/store/postgres", "internal/pgtest"}, "PostgreSQL stays inside its engine, and what its tests run"},
+	{[]string{"github.com/jackc"}, []string{"server/internal/store/postgres", "internal/pgtest", "bench"}, "PostgreSQL stays inside its engine, and what its tests run; a bench measures the floor below it"},
 }
 
 // forbidden names what the production code of a folder may not import.
@@ -328,7 +331,7 @@ func checkLayers(f file, report func(string, ...any)) {
 		if ours && !within(target, l.folder) && !slices.ContainsFunc(may, func(m string) bool { return permits(m, target) }) {
 			report("%s imports %s: %s", f.name, target, l.why)
 		}
-		if ours && forTests(target) && !f.test && !forTests(f.folder) {
+		if ours && forTests(target) && !f.test && !forTests(f.folder) && !anyWithin(f.folder, measuring) {
 			report("%s imports %s, which is for tests", f.name, target)
 		}
 	}

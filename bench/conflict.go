@@ -38,12 +38,15 @@ func openConflicts(ctx context.Context, e env) (table.Scenario, error) {
 }
 
 func (c *conflicts) Run(ctx context.Context, dir string) (_ []table.Figure, err error) {
-	for _, name := range []string{"server", "a", "b"} {
+	s := c.full.site
+	if err := s.keep.clone(ctx, sub(c.full.dir, "server"), sub(dir, "server")); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"a", "b"} {
 		if err := copyDir(sub(c.full.dir, name), sub(dir, name)); err != nil {
 			return nil, err
 		}
 	}
-	s := c.full.site
 	if err := s.start(ctx, sub(dir, "server")); err != nil {
 		return nil, err
 	}

@@ -12,3 +12,12 @@ func inMemory(dir string) bool {
 	t := uint32(s.Type)
 	return t == tmpfs || t == ramfs
 }
+
+// freeBytes is what a directory's disk has left; -1: unknown.
+func freeBytes(dir string) int64 {
+	var s syscall.Statfs_t
+	if syscall.Statfs(dir, &s) != nil {
+		return -1
+	}
+	return int64(s.Bavail) * s.Bsize //nolint:gosec // a disk
+}

@@ -74,7 +74,7 @@ func (c *firstPull) Run(ctx context.Context, dir string) ([]table.Figure, error)
 		table.Took("first pull", time.Second, took, bare.Elapsed, table.RatioAtMost(4)),
 		table.Bytes("on the wire, both ways", counts.Up+counts.Down, table.Target{}),
 		table.Count("requests", "", float64(rep.Requests), table.Target{}),
-	}, append(table.Spent("phone", here.Since(before)), table.Spent("server", there)...)...), nil
+	}, append(table.Spent("phone", here.Since(before)), there...)...), nil
 }
 
 func (c *firstPull) Close() error { return c.full.close() }

@@ -66,12 +66,15 @@ type roundResult struct {
 
 // round plays one round from fresh copies of the folders.
 func (d *reconnects) round(ctx context.Context, dir string, n int, shape link.Shape) (out roundResult, err error) {
-	for _, name := range []string{"server", "away", "other"} {
+	s := d.full.site
+	if err := s.keep.clone(ctx, sub(d.full.dir, "server"), sub(dir, "server")); err != nil {
+		return out, err
+	}
+	for _, name := range []string{"away", "other"} {
 		if err := copyDir(sub(d.full.dir, name), sub(dir, name)); err != nil {
 			return out, err
 		}
 	}
-	s := d.full.site
 	s.link.Reshape(link.Shape{})
 	if err := s.start(ctx, sub(dir, "server")); err != nil {
 		return out, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/syncproto"
@@ -24,13 +25,18 @@ func benchPack() (*pack.Pack, error) {
 }
 
 // serve is the server's process: it serves a data folder and answers orders on its standard input, one a
-// line: "enrol NAME" with a code. It ends with its input.
-func serve(ctx context.Context, dir, cert, key string, in io.Reader, out io.Writer) error {
+// line: "enrol NAME AGENCY REGION" with a code, "token NAME" with a person's token, "id" with the server's. It ends
+// with its input. at is where the store is, "" for the folder.
+func serve(ctx context.Context, dir, at, cert, key string, in io.Reader, out io.Writer) error {
 	p, err := benchPack()
 	if err != nil {
 		return err
 	}
-	s, err := server.New(server.Config{Data: dir, Listen: "127.0.0.1:0", Pack: p, CertFile: cert, KeyFile: key})
+	s, err := server.New(server.Config{
+		Data: dir, Store: at, Listen: "127.0.0.1:0", Pack: p, CertFile: cert, KeyFile: key,
+		// One address, no pauses, and a machine that may be busy: who is told to come again would be measured by his patience.
+		Limits: server.Limits{PerDevice: -1, PerAddress: -1, EnrolPerAddress: -1, ExchangeWait: time.Minute},
+	})
 	if err != nil {
 		return err
 	}
@@ -55,18 +61,32 @@ func serve(ctx context.Context, dir, cert, key string, in io.Reader, out io.Writ
 }
 
 func obey(ctx context.Context, s *server.Server, order string, out io.Writer) error {
-	name, ok := strings.CutPrefix(order, "enrol ")
-	if !ok {
-		return fmt.Errorf("unknown order %q", order)
+	words := strings.Fields(order)
+	var answer string
+	var err error
+	switch {
+	case len(words) == 4 && words[0] == "enrol":
+		answer, err = enrol(ctx, s, words[1], words[2], syncproto.Region(words[3]))
+	case len(words) == 2 && words[0] == "token":
+		answer, err = s.Token(server.Person{
+			Subject: words[1], Role: server.Viewer, Regions: []syncproto.Region{"35"}, Classes: []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask},
+		}, 24*time.Hour)
+	case len(words) == 1 && words[0] == "id":
+		answer = s.ID()
+	default:
+		err = fmt.Errorf("unknown order %q", order)
 	}
-	if err := s.PutOfficer(ctx, server.Officer{ID: name, Name: name, Agency: "bench"}); err != nil {
-		return err
-	}
-	code, err := s.Enrol(ctx, server.EnrolRequest{Officer: name, Grants: syncproto.Grants{{
-		Region: "35.24", Classes: []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask},
-	}}})
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(out).Encode(code)
+	return json.NewEncoder(out).Encode(answer)
+}
+
+func enrol(ctx context.Context, s *server.Server, name, agency string, region syncproto.Region) (string, error) {
+	if err := s.PutOfficer(ctx, server.Officer{ID: name, Name: name, Agency: agency}); err != nil {
+		return "", err
+	}
+	return s.Enrol(ctx, server.EnrolRequest{Officer: name, Grants: syncproto.Grants{{
+		Region: region, Classes: []syncproto.Class{syncproto.ClassDevice, syncproto.ClassTask},
+	}}})
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/sambang-id/sambang/bench/internal/link"
+	"github.com/sambang-id/sambang/bench/internal/table"
 	"github.com/sambang-id/sambang/bench/internal/usage"
 )
 
@@ -41,11 +42,13 @@ type site struct {
 	certs string // folder of cert.pem and key.pem
 
 	profile string // see env
+	keep    keeper
+	cpu     time.Duration // of the store's own processes, when the measurement began
 }
 
 // newSite opens the link. With secure the server speaks TLS with a certificate made here.
 func newSite(ctx context.Context, e env, dir string, secure bool) (*site, error) {
-	s := &site{tls: secure, certs: dir, profile: e.profile}
+	s := &site{tls: secure, certs: dir, profile: e.profile, keep: e.keep}
 	s.target.Store("")
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,7 +72,11 @@ func (s *site) start(ctx context.Context, data string) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"-serve", data}
+	at, err := s.keep.address(ctx, data)
+	if err != nil {
+		return err
+	}
+	args := []string{"-serve", data, "-at", at}
 	if s.tls {
 		args = append(args, "-certs", s.certs)
 	}
@@ -115,16 +122,27 @@ func (s *site) close() error {
 	return err
 }
 
-// enrol returns a code for a device that goes through the link.
-func (s *site) enrol(name string) (string, error) {
-	if _, err := fmt.Fprintln(s.in, "enrol "+name); err != nil {
+// order has the server's process do something, and returns what it answers.
+func (s *site) order(words ...string) (answer string, err error) {
+	if _, err := fmt.Fprintln(s.in, strings.Join(words, " ")); err != nil {
 		return "", err
 	}
 	if !s.out.Scan() {
-		return "", fmt.Errorf("no code for %s: %w", name, s.cmd.Wait())
+		return "", fmt.Errorf("no answer to %s: %w", words[0], s.cmd.Wait())
 	}
-	var code string
-	if err := json.Unmarshal(s.out.Bytes(), &code); err != nil {
+	return answer, json.Unmarshal(s.out.Bytes(), &answer)
+}
+
+// address is that of the server itself, without the link.
+func (s *site) address() string {
+	target, _ := s.target.Load().(string)
+	return "http://" + target
+}
+
+// enrol returns a code for a device that goes through the link.
+func (s *site) enrol(name string) (string, error) {
+	code, err := s.order("enrol", name, "bench", "35.24")
+	if err != nil {
 		return "", err
 	}
 	head, query, _ := strings.Cut(code, "?")
@@ -152,14 +170,19 @@ func (s *site) mark() (err error) {
 	if err = usage.ResetPeak(s.cmd.Process.Pid); err == nil {
 		s.began, err = usage.Of(s.cmd.Process.Pid)
 	}
+	s.cpu, _ = s.keep.cpu()
 	s.link.Reset()
 	return err
 }
 
-// spent returns what the server's process has used since mark.
-func (s *site) spent() (usage.Usage, error) {
+// spent returns what the server's process has used since mark, and what the processes of its store have.
+func (s *site) spent() ([]table.Figure, error) {
 	now, err := usage.Of(s.cmd.Process.Pid)
-	return now.Since(s.began), err
+	out := table.Spent("server", now.Since(s.began))
+	if cpu, ok := s.keep.cpu(); ok {
+		out = append(out, table.Took("database CPU", time.Second, cpu-s.cpu, 0, table.Target{}))
+	}
+	return out, err
 }
 
 // writeCertificate makes a certificate for 127.0.0.1; devices know it by the pin in their codes.

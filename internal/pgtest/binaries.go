@@ -14,8 +14,8 @@ import (
 // oldest is the major version from which on the store promises to work.
 const oldest = 15
 
-// errMissing says that this machine cannot run a PostgreSQL.
-var errMissing = errors.New("no PostgreSQL on this machine")
+// ErrMissing says that this machine cannot run a PostgreSQL.
+var ErrMissing = errors.New("no PostgreSQL on this machine")
 
 // binaries are the programs of one installation.
 type binaries struct {
@@ -27,7 +27,7 @@ type binaries struct {
 var versionNumber = regexp.MustCompile(`^postgres \(PostgreSQL\) (\d+)(?:\.(\d+))?`)
 
 // findBinaries returns the newest installation in the PATH or where Debian
-// puts it; errMissing if there is none that is new enough.
+// puts it; ErrMissing if there is none that is new enough.
 func findBinaries(ctx context.Context) (binaries, error) {
 	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
@@ -67,7 +67,7 @@ func newest(ctx context.Context, folders []string) (binaries, error) {
 		}
 	}
 	if best.folder == "" {
-		return best, fmt.Errorf("%w: neither the PATH nor /usr/lib/postgresql has one of version %d or newer%s; install Debian's `postgresql`", errMissing, oldest, old)
+		return best, fmt.Errorf("%w: neither the PATH nor /usr/lib/postgresql has one of version %d or newer%s; install Debian's `postgresql`", ErrMissing, oldest, old)
 	}
 	return best, nil
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// Disk keeps the files on a disk even where there is room in memory: for a
 	// bench. Default: in memory.
 	Disk bool
+	// Folder is where the cluster's folder is made; the server's user must reach
+	// it. Default: where Disk says.
+	Folder string
 	// Config are settings on top, as in postgresql.conf. Default: none.
 	Config map[string]string
 }
@@ -81,6 +84,13 @@ func StartOwn(tb testing.TB, o Options) *Cluster {
 	return c
 }
 
+// Run starts a cluster without a test, for a bench, which closes it. Where none
+// can run, the error is ErrMissing.
+func Run(o Options) (*Cluster, error) { return start(o) }
+
+// Close ends a cluster of [Run], and removes its files.
+func (c *Cluster) Close() error { return c.end() }
+
 var shared = sync.OnceValues(func() (*Cluster, error) { //nolint:gochecknoglobals // one for all tests, written once
 	if at := os.Getenv("SAMBANG_TEST_POSTGRES_URL"); at != "" {
 		return useServer(at)
@@ -94,7 +104,7 @@ func demand(tb testing.TB, err error) {
 	tb.Helper()
 	switch {
 	case err == nil:
-	case errors.Is(err, errMissing) && os.Getenv("SAMBANG_REQUIRE_POSTGRES") != "1":
+	case errors.Is(err, ErrMissing) && os.Getenv("SAMBANG_REQUIRE_POSTGRES") != "1":
 		tb.Skipf("NOT TESTED, the store on PostgreSQL: %v", err)
 	default:
 		tb.Fatalf("start PostgreSQL: %v", err)
@@ -138,7 +148,7 @@ func start(o Options) (c *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	folder, err := newFolder(acct, o.Disk)
+	folder, err := newFolder(acct, o.Folder, o.Disk)
 	if err != nil {
 		return nil, err
 	}

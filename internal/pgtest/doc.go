@@ -1,6 +1,6 @@
 // Package pgtest gives tests a real PostgreSQL: a cluster of its own, fresh
 // databases in it, restarts and crashes of it, and a proxy in front of it that
-// cuts a connection at a chosen message. It is for tests alone.
+// cuts a connection at a chosen message. It is for tests and the bench alone.
 //
 // What is always true of it:
 //

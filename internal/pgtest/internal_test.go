@@ -128,7 +128,7 @@ func TestADamagedTemplateIsMadeAgain(t *testing.T) {
 	if err := os.Chown(kept, acct.uid, acct.gid); err != nil {
 		t.Fatal(err)
 	}
-	folder, err := newFolder(acct, false)
+	folder, err := newFolder(acct, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -431,3 +431,34 @@ func TestTheServerOfTheEnvironmentIsUsed(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// A bench has a cluster where it wants it, without a test, and leaves nothing.
+func TestABenchRunsAClusterOfItsOwn(t *testing.T) {
+	if pgtest.Start(t).Folder() == "" {
+		return // the environment names a server; this machine may have none
+	}
+	folder, err := os.MkdirTemp("/tmp", "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // another user makes its own in it
+		t.Fatal(err)
+	}
+	c, err := pgtest.Run(pgtest.Options{Disk: true, Folder: folder, Config: map[string]string{"shared_buffers": "16MB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(c.Folder(), folder+"/") {
+		t.Errorf("its files are in %s", c.Folder())
+	}
+	if got := ask[string](t, connect(t, c.URL()), "SELECT current_setting('shared_buffers') || current_setting('fsync')"); got != "16MBon" {
+		t.Errorf("shared_buffers and fsync are %s", got)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("%d entries are left, %v", len(left), err)
+	}
+}

@@ -30,7 +30,7 @@ func serverAccount() (account, error) {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return account{}, fmt.Errorf("%w: it does not run as root, and there is no user postgres", errMissing)
+		return account{}, fmt.Errorf("%w: it does not run as root, and there is no user postgres", ErrMissing)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {

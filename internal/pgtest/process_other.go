@@ -15,7 +15,7 @@ import (
 type account struct{ uid, gid int }
 
 func serverAccount() (account, error) {
-	return account{}, fmt.Errorf("%w: one is started on Unix only; name a server in SAMBANG_TEST_POSTGRES_URL", errMissing)
+	return account{}, fmt.Errorf("%w: one is started on Unix only; name a server in SAMBANG_TEST_POSTGRES_URL", ErrMissing)
 }
 
 func (account) command(ctx context.Context, _, name string, args ...string) *exec.Cmd {
@@ -25,12 +25,12 @@ func (account) command(ctx context.Context, _, name string, args ...string) *exe
 func (account) owns(string) bool    { return false }
 func (account) reaches(string) bool { return false }
 func room(string) uint64            { return 0 }
-func crash(int) ([]int, error)      { return nil, errMissing }
+func crash(int) ([]int, error)      { return nil, ErrMissing }
 func childrenOf(int) []int          { return nil }
 func gone(int) bool                 { return true }
 
 type watchdog struct{}
 
-func startWatchdog(account, string) (*watchdog, error) { return nil, errMissing }
-func (*watchdog) watch(int) error                      { return errMissing }
-func (*watchdog) finish() error                        { return errMissing }
+func startWatchdog(account, string) (*watchdog, error) { return nil, ErrMissing }
+func (*watchdog) watch(int) error                      { return ErrMissing }
+func (*watchdog) finish() error                        { return ErrMissing }

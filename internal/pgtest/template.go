@@ -24,12 +24,15 @@ const (
 	enough   = 2 << 30
 )
 
-// place returns a folder that the account can reach, in memory if there is
-// room and disk is not asked for. Its name is short: the path of a Unix socket
-// may have little more than 100 bytes.
-func place(a account, disk bool) (string, error) {
+// place returns a folder that the account can reach: the wanted one, or in
+// memory if there is room and disk is not asked for. Its name is short: the path
+// of a Unix socket may have little more than 100 bytes.
+func place(a account, wanted string, disk bool) (string, error) {
 	candidates := []string{os.TempDir(), "/tmp", "/var/tmp"}
-	if !disk && room(inMemory) >= enough {
+	switch {
+	case wanted != "":
+		candidates = []string{wanted}
+	case !disk && room(inMemory) >= enough:
 		candidates = append([]string{inMemory}, candidates...)
 	}
 	for _, folder := range candidates {
@@ -41,8 +44,8 @@ func place(a account, disk bool) (string, error) {
 }
 
 // newFolder makes a folder that is the account's alone.
-func newFolder(a account, disk bool) (string, error) {
-	base, err := place(a, disk)
+func newFolder(a account, wanted string, disk bool) (string, error) {
+	base, err := place(a, wanted, disk)
 	if err != nil {
 		return "", err
 	}
@@ -87,14 +90,14 @@ func unpackCluster(ctx context.Context, b binaries, a account, folder string) (p
 
 // templateName is where a template is kept: another one for each version, and for other settings.
 func templateName(b binaries, a account) (string, error) {
-	base, err := place(a, true)
+	base, err := place(a, "", true)
 	key := sha256.Sum256([]byte(b.folder + b.version + strings.Join(initdbArgs, " ")))
 	return filepath.Join(base, fmt.Sprintf("sambang-pgtest-%d-%x.tar", a.uid, key[:8])), err
 }
 
 // makeTemplate runs initdb and keeps the result, whole or not at all.
 func makeTemplate(ctx context.Context, b binaries, a account, kept string) (err error) {
-	folder, err := newFolder(a, true)
+	folder, err := newFolder(a, "", true)
 	if err != nil {
 		return err
 	}

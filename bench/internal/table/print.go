@@ -4,42 +4,111 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
+// column is one of the table. Its cell is of the rows of one figure, one for each store.
 type column struct {
 	title string
 	right bool
-	cell  func(Row) string
+	cell  func(figure) string
 }
 
-func columns() []column {
-	return []column{
-		{"scenario", false, func(r Row) string { return r.Scenario }},
-		{"figure", false, func(r Row) string { return r.Name }},
-		{"median", true, func(r Row) string { return number(r.Figure.Median) }},
-		{"min - max", true, func(r Row) string { return fromTo(r.Figure, number) }},
-		{"unit", false, func(r Row) string { return r.Unit }},
-		{"floor", true, func(r Row) string { return orNothing(r.Floor, number(r.Floor.Median)) }},
-		{"ratio", true, func(r Row) string { return orNothing(r.Ratio, times(r.Ratio.Median)) }},
-		{"min - max", true, func(r Row) string { return orNothing(r.Ratio, fromTo(r.Ratio, times)) }},
-		{"target", true, func(r Row) string { return r.Target.String() }},
-		{"verdict", false, Row.Verdict},
+// figure is the rows of one figure by their stores.
+type figure map[string]Row
+
+// any returns the row of some store: scenario, name and unit are those of all.
+func (f figure) any() (r Row) {
+	for _, r = range f {
+		break
 	}
+	return r
+}
+
+// figures returns the rows joined over the stores, and the stores, both in the order in which they came.
+func (t *Table) figures() (all []figure, stores []string) {
+	type key struct{ scenario, name, unit string }
+	at := map[key]figure{}
+	for _, r := range t.Rows {
+		if r.Store != "" && !slices.Contains(stores, r.Store) {
+			stores = append(stores, r.Store)
+		}
+	}
+	first := ""
+	if len(stores) > 0 {
+		first = stores[0]
+	}
+	for _, r := range t.Rows {
+		k := key{r.Scenario, r.Name, r.Unit}
+		f, known := at[k]
+		if !known {
+			f = figure{}
+			at[k] = f
+			all = append(all, f)
+		}
+		if r.Store == "" { // it needs none, and stands with the first
+			r.Store = first
+		}
+		f[r.Store] = r
+	}
+	if len(stores) == 0 {
+		stores = []string{""}
+	}
+	return all, stores
+}
+
+func columns(stores []string) []column {
+	out := []column{
+		{"scenario", false, func(f figure) string { return f.any().Scenario }},
+		{"figure", false, func(f figure) string { return f.any().Name }},
+	}
+	for i, store := range stores {
+		of := func(cell func(Row) string) func(figure) string {
+			return func(f figure) string {
+				r, ok := f[store]
+				if !ok {
+					return ""
+				}
+				return cell(r)
+			}
+		}
+		title := store
+		if len(stores) == 1 {
+			title = "median"
+		}
+		out = append(out,
+			column{title, true, of(func(r Row) string { return number(r.Figure.Median) })},
+			column{"min - max", true, of(func(r Row) string { return fromTo(r.Figure, number) })})
+		if i == 0 {
+			out = append(out, column{"unit", false, func(f figure) string { return f.any().Unit }})
+		}
+		out = append(out,
+			column{"floor", true, of(func(r Row) string { return orNothing(r.Floor, number(r.Floor.Median)) })},
+			column{"ratio", true, of(func(r Row) string { return orNothing(r.Ratio, times(r.Ratio.Median)) })},
+			column{"min - max", true, of(func(r Row) string { return orNothing(r.Ratio, fromTo(r.Ratio, times)) })},
+			column{"target", true, of(func(r Row) string { return r.Target.String() })},
+			column{"verdict", false, of(Row.Verdict)})
+		if i > 0 {
+			out = append(out, column{store + "/" + stores[0], true, of(func(r Row) string { return orNothing(r.Beside, times(r.Beside.Median)) })})
+		}
+	}
+	return out
 }
 
 // WriteText writes the table with aligned columns for a terminal.
 func (t *Table) WriteText(w io.Writer) error {
-	cols := columns()
+	rows, stores := t.figures()
+	cols := columns(stores)
 	widths := make([]int, len(cols))
-	lines := make([][]string, 0, len(t.Rows)+1)
+	lines := make([][]string, 0, len(rows)+1)
 	lines = append(lines, make([]string, len(cols)))
 	for i, c := range cols {
 		lines[0][i] = c.title
 	}
-	for _, r := range t.Rows {
+	for _, r := range rows {
 		line := make([]string, len(cols))
 		for i, c := range cols {
 			line[i] = c.cell(r)
@@ -73,7 +142,8 @@ func (t *Table) WriteText(w io.Writer) error {
 // WriteMarkdown writes the table for a document.
 func (t *Table) WriteMarkdown(w io.Writer) error {
 	var titles, rules strings.Builder
-	cols := columns()
+	all, stores := t.figures()
+	cols := columns(stores)
 	for _, c := range cols {
 		titles.WriteString("| " + c.title + " ")
 		if c.right {
@@ -85,7 +155,7 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%s|\n%s|\n", &titles, &rules); err != nil {
 		return err
 	}
-	for _, r := range t.Rows {
+	for _, r := range all {
 		var b strings.Builder
 		for _, c := range cols {
 			b.WriteString("| " + strings.ReplaceAll(c.cell(r), "|", `\|`) + " ")

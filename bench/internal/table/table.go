@@ -4,6 +4,8 @@
 //   - every number is a median over the runs, with the least and the greatest beside it;
 //   - a ratio is the median of the ratios of the runs, each figure over the floor of its own run, so that
 //     a machine that was slow for a while is slow in both;
+//   - figures of several stores are columns of one row, and their ratio is the median of the ratios of
+//     the runs too;
 //   - a verdict is of the median: "met", "missed", or nothing where there is no target.
 package table
 
@@ -14,6 +16,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 )
 
 // ErrUneven is returned when the runs of a scenario do not yield the same figures.
@@ -37,14 +40,16 @@ type Figure struct {
 	Target Target  // the zero Target: none
 }
 
-// Row is a figure over all runs.
+// Row is a figure over all runs, of one store.
 type Row struct {
 	Scenario string
+	Store    string // "" for what needs none, and where there is one alone
 	Name     string
 	Unit     string
 	Figure   Spread
 	Floor    Spread // zero without a floor
 	Ratio    Spread // zero without a floor
+	Beside   Spread // over the figure of the first store, run by run; zero for that itself
 	Target   Target
 }
 
@@ -66,31 +71,73 @@ func (r Row) Verdict() string {
 // Table is the rows to print. The zero value is empty.
 type Table struct{ Rows []Row }
 
+// On is a scenario on one store.
+type On struct {
+	Store    string
+	Scenario Scenario
+}
+
 // Measure runs a scenario, which is called name in the table, several times in directories under scratch,
 // and adds its rows. progress, unless nil, is told before each run which it is, from 1. Garbage of an
 // earlier run is given back to the system first, so that no run pays for it. On an error nothing is
 // added.
 func (t *Table) Measure(ctx context.Context, name string, s Scenario, runs int, scratch string, progress func(run int)) error {
-	if runs < 1 {
-		return fmt.Errorf("measure %s: %d runs", name, runs)
-	}
-	var all [][]Figure
-	for run := 1; run <= runs; run++ {
+	return t.Compare(ctx, name, []On{{Scenario: s}}, runs, scratch, func(run int, _ string) {
 		if progress != nil {
 			progress(run)
 		}
-		figures, err := once(ctx, s, scratch)
-		if err != nil {
-			return fmt.Errorf("measure %s: run %d of %d: %w", name, run, runs, err)
-		}
-		all = append(all, figures)
+	})
+}
+
+// Compare is Measure of a scenario on several stores: each run is one on each, in turn, so that they
+// share what the machine was like. Their figures come beside each other.
+func (t *Table) Compare(ctx context.Context, name string, on []On, runs int, scratch string, progress func(run int, store string)) error {
+	if runs < 1 {
+		return fmt.Errorf("measure %s: %d runs", name, runs)
 	}
-	rows, err := summarize(name, all)
-	if err != nil {
-		return fmt.Errorf("measure %s: %w", name, err)
+	all := make([][][]Figure, len(on))
+	for run := 1; run <= runs; run++ {
+		for i, o := range on {
+			if progress != nil {
+				progress(run, o.Store)
+			}
+			figures, err := once(ctx, o.Scenario, scratch)
+			if err != nil {
+				return fmt.Errorf("measure %s: run %d of %d: %w", strings.TrimSpace(name+" "+o.Store), run, runs, err)
+			}
+			all[i] = append(all[i], figures)
+		}
+	}
+	var rows []Row
+	for i, o := range on {
+		more, err := summarize(name, o.Store, all[i])
+		if err != nil {
+			return fmt.Errorf("measure %s: %w", strings.TrimSpace(name+" "+o.Store), err)
+		}
+		if i > 0 {
+			beside(more, all[i], all[0])
+		}
+		rows = append(rows, more...)
 	}
 	t.Rows = append(t.Rows, rows...)
 	return nil
+}
+
+// beside sets the ratios to the figures of the same names and units in the runs of the first store.
+func beside(rows []Row, runs, first [][]Figure) {
+	for i, f := range runs[0] {
+		at := slices.IndexFunc(first[0], func(o Figure) bool { return o.Name == f.Name && o.Unit == f.Unit })
+		if at < 0 {
+			continue
+		}
+		var ratios []float64
+		for n := range runs {
+			if first[n][at].Value > 0 {
+				ratios = append(ratios, runs[n][i].Value/first[n][at].Value)
+			}
+		}
+		rows[i].Beside = spread(ratios)
+	}
 }
 
 // Targets returns how many targets are met, and how many there are.
@@ -120,7 +167,7 @@ func once(ctx context.Context, s Scenario, scratch string) (figures []Figure, er
 	return s.Run(ctx, dir)
 }
 
-func summarize(name string, runs [][]Figure) ([]Row, error) {
+func summarize(name, store string, runs [][]Figure) ([]Row, error) {
 	var rows []Row
 	for i, first := range runs[0] {
 		var values, floors, ratios []float64
@@ -140,7 +187,7 @@ func summarize(name string, runs [][]Figure) ([]Row, error) {
 		if first.Target.of == ratio && len(ratios) == 0 {
 			return nil, fmt.Errorf("%s has a target for its ratio and no floor", first.Name)
 		}
-		rows = append(rows, Row{Scenario: name, Name: first.Name, Unit: first.Unit,
+		rows = append(rows, Row{Scenario: name, Store: store, Name: first.Name, Unit: first.Unit,
 			Figure: spread(values), Floor: spread(floors), Ratio: spread(ratios), Target: first.Target})
 	}
 	return rows, nil

@@ -22,25 +22,44 @@ func selfCPU() (time.Duration, error) {
 }
 
 func processCPU(pid int) (time.Duration, error) {
+	ticks, err := statTicks(pid, own)
+	return time.Duration(ticks) * tick, err
+}
+
+// statFields returns what /proc/PID/stat has after the command's name, which is the second field, in
+// brackets, and may hold spaces and brackets.
+func statFields(pid int) ([]string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(f) < 15 {
+		return nil, fmt.Errorf("/proc/%d/stat has %d fields after the name", pid, len(f))
+	}
+	return f, nil
+}
+
+// What statTicks adds up, from the field 14 on, the 12th after the name: utime and stime; and of the
+// children that were waited for, cutime and cstime.
+const (
+	own          = 2
+	ownAndReaped = 4
+)
+
+func statTicks(pid, fields int) (ticks int64, err error) {
+	f, err := statFields(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The second field is the command's name in brackets and may hold spaces and brackets. utime and
-	// stime are the fields 14 and 15, the 12th and 13th after the last bracket.
-	f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(f) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields after the name", pid, len(f))
-	}
-	var ticks int64
-	for _, s := range f[11:13] {
+	for _, s := range f[11 : 11+fields] {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * tick, nil
+	return ticks, nil
 }
 
 func peakRSS(pid int) (int64, error) {
@@ -66,4 +85,30 @@ func peakRSS(pid int) (int64, error) {
 func resetPeak(pid int) error {
 	// 5 resets the peak and nothing else: proc_pid_clear_refs(5).
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+// familyCPU adds up a process, its children, and those that have ended.
+func familyCPU(pid int) (time.Duration, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	sum, err := statTicks(pid, ownAndReaped)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range all {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		f, err := statFields(child)
+		if err != nil || f[1] != strconv.Itoa(pid) {
+			continue // it has just ended, or is somebody else's
+		}
+		if n, err := statTicks(child, own); err == nil {
+			sum += n
+		}
+	}
+	return time.Duration(sum) * tick, nil
 }

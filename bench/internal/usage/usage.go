@@ -51,6 +51,16 @@ func Of(pid int) (Usage, error) {
 	return Usage{CPU: cpu, PeakRSS: peak}, nil
 }
 
+// Family reads the CPU time of a process with all the children that it has and had, such as those of a
+// database server. Linux only.
+func Family(pid int) (time.Duration, error) {
+	cpu, err := familyCPU(pid)
+	if err != nil {
+		return 0, fmt.Errorf("usage of process %d and its children: %w", pid, err)
+	}
+	return cpu, nil
+}
+
 // ResetPeak makes a process's peak its present size, so that the next reading is of what came between.
 // It needs Linux and the right to write to /proc/PID/clear_refs.
 func ResetPeak(pid int) error {

@@ -55,8 +55,7 @@ func define(described *tables.Table) *table {
 		read, value := name, "u."+name
 		switch {
 		case kind == tables.JSON:
-			// As text: the driver would parse it.
-			read, value = name+"::text", value+"::json"
+			value += "::json"
 		case name == "scope":
 			value = "s.scope"
 		}

@@ -99,7 +99,7 @@ func value(b []byte, f *pgconn.FieldDescription) (any, error) {
 			return nil, fmt.Errorf("column %d of the result is not binary", f.TableAttributeNumber)
 		}
 		return append([]byte(nil), b...), nil // none are nil
-	case pgtype.TextOID:
+	case pgtype.TextOID, pgtype.JSONOID: // which is the text that was written, in both formats
 		return string(b), nil
 	}
 	return nil, fmt.Errorf("column of type %d in a result", f.DataTypeOID)

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +12,14 @@ import (
 	"github.com/sambang-id/sambang/syncproto"
 )
 
+// narrow is up to how many scopes a page is read from each of them, and not from
+// the log of all: a region in which little happens is not looked for among all
+// that happened elsewhere. It is few enough that what is read in vain is little.
+const narrow = 16
+
 // Log implements [store.LogReader]. It walks the index records_log from the
-// newest row down and stops at the limit.
+// newest row down and stops at the limit, or the index records_scope of each of
+// a few scopes, in one round trip.
 //
 // Which scopes a reader may see is decided in Go, by the rule that the feed
 // uses, over the list of scopes that exist: SQL holds no second version of it.
@@ -20,11 +28,55 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	if len(scopes) == 0 {
+	var asked []query
+	switch {
+	case len(scopes) == 0:
 		return nil, nil
+	case len(scopes) <= narrow:
+		for _, scope := range scopes {
+			q := logQuery()
+			q.and(`scope = ?`, scope)
+			if after != nil { // for the index; the rest follows
+				q.and(`updated_at <= ?`, after.UpdatedAt)
+			}
+			asked = append(asked, q)
+		}
+	default:
+		q := logQuery()
+		q.and(`scope = ANY(?)`, scopes)
+		asked = append(asked, q)
 	}
-	q := query{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL`}
-	q.and(`scope = ANY(?)`, scopes)
+	pages := make([][]store.Row, len(asked))
+	var commands []command
+	for i := range asked {
+		q := &asked[i]
+		if err := q.filter(f, after, limit); err != nil {
+			return nil, fmt.Errorf("log: %w", err)
+		}
+		if slices.ContainsFunc(q.args, unheard) {
+			return nil, s.err
+		}
+		commands = append(commands, into(&pages[i], tables.ReadRecord[any], q.text, q.args...))
+	}
+	if err := s.send(commands...); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	if len(pages) == 1 {
+		return pages[0], nil
+	}
+	rows := slices.Concat(pages...)
+	slices.SortFunc(rows, func(a, b store.Row) int {
+		return cmp.Or(cmp.Compare(b.UpdatedAt, a.UpdatedAt), cmp.Compare(b.Scope, a.Scope), cmp.Compare(b.Seq, a.Seq))
+	})
+	return rows[:min(limit, len(rows))], nil
+}
+
+func logQuery() query {
+	return query{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL`}
+}
+
+// filter adds what rows of the log must be, their order and their number.
+func (q *query) filter(f store.Filter, after *store.LogKey, limit int) error {
 	if f.Kind != "" {
 		q.and(`kind = ?`, f.Kind)
 	}
@@ -43,16 +95,12 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	if after != nil {
 		seq, err := tables.Signed(after.Seq)
 		if err != nil {
-			return nil, fmt.Errorf("log after: %w", err)
+			return fmt.Errorf("after: %w", err)
 		}
 		q.and(`(updated_at, scope, seq) < (?, ?, ?)`, after.UpdatedAt, string(after.Scope), seq)
 	}
 	q.add(` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, int64(limit))
-	rows, err := collect(s, tables.ReadRecord[any], q.text, q.args...)
-	if err != nil {
-		return nil, fmt.Errorf("log: %w", err)
-	}
-	return rows, nil
+	return nil
 }
 
 // query is a statement that conditions are added to. Each ? of an addition is

@@ -39,6 +39,10 @@ CREATE TABLE records (
 CREATE UNIQUE INDEX records_seq ON records (scope, seq);
 -- The log of headquarters, newest first, and its keyset pages.
 CREATE INDEX records_log ON records (updated_at, scope, seq) WHERE moved_to IS NULL;
+-- The same of one scope, of a kind and of an agency, so that a page of what is rare does not pass by all the rest.
+CREATE INDEX records_scope ON records (scope, updated_at, seq) WHERE moved_to IS NULL;
+CREATE INDEX records_kind ON records (kind, updated_at, scope, seq) WHERE moved_to IS NULL;
+CREATE INDEX records_agency ON records (agency, updated_at, scope, seq) WHERE moved_to IS NULL;
 -- The companions of a record.
 CREATE INDEX records_of ON records (of_id) WHERE of_id IS NOT NULL AND moved_to IS NULL;
 -- Records that wait for a decision; almost always empty.
@@ -229,6 +233,17 @@ CREATE UNLOGGED TABLE sambang_incarnation (
   one boolean NOT NULL PRIMARY KEY CHECK (one),
   id  text NOT NULL
 );
+
+-- What records hold is text in the main, and most of what a push costs here is to compress it: with lz4 a third of what
+-- PostgreSQL's own method takes, at the same size. Where it was built without, it keeps that.
+-- +goose StatementBegin
+DO $$ BEGIN
+  ALTER TABLE records ALTER state SET COMPRESSION lz4, ALTER doc SET COMPRESSION lz4;
+  ALTER TABLE changes ALTER ops SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+  NULL;
+END $$;
+-- +goose StatementEnd
 
 -- On Citus, all that has a scope is placed by it, rows of one scope on one node.
 -- +goose StatementBegin
