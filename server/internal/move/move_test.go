@@ -355,7 +355,7 @@ func TestAMoveThatIsCutGoesOn(t *testing.T) {
 		storetest.Fill(t, s)
 		storetest.Add(t, s, "35.24.15", 1000, 3000, 100)
 	})
-	const runs = 15
+	const runs = 8
 	for run := range runs {
 		ctx, cancel := context.WithCancel(t.Context())
 		at := 1 + random.IntN(60) // of at least 77

@@ -95,12 +95,13 @@ func (x *Target) open(ctx context.Context) (err error) {
 	if _, err := x.conn.Exec(ctx, `SET statement_timeout = 0`); err != nil {
 		return err
 	}
-	var locked bool
-	if err := x.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(moveLockID)).Scan(&locked); err != nil {
-		return err
-	}
-	if !locked {
+	// The server may not know yet that a move which was killed is gone: it is
+	// waited for, as long as for a lock.
+	switch _, err := x.conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(moveLockID)); {
+	case lockedOut(translate(ctx, err)):
 		return fmt.Errorf("another process moves a store into this database: %w", store.ErrBusy)
+	case err != nil:
+		return err
 	}
 	if x.version, err = versionOf(ctx, x.conn); err != nil || x.version == 0 {
 		return err
