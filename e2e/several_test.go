@@ -85,6 +85,23 @@ type fleet struct {
 	mu     sync.Mutex
 	ids    []sambang.ID
 	held   map[sambang.ID]bool // of which a phone has a receipt
+	syncs  int                 // that succeeded
+}
+
+// await waits until so many more syncs have succeeded.
+func (f *fleet) await(more int) {
+	f.t.Helper()
+	count := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.syncs
+	}
+	enough := count() + more
+	for begun := time.Now(); count() < enough; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > 2*time.Minute {
+			f.t.Fatalf("%d syncs succeeded, want %d", count(), enough)
+		}
+	}
 }
 
 func (w *world) fleet(n int) *fleet {
@@ -116,6 +133,7 @@ func (f *fleet) work(ctx context.Context, rounds int) (synced int) {
 				}
 				f.mu.Lock()
 				synced++
+				f.syncs++
 				f.mu.Unlock()
 				f.noteHeld(r, mine)
 			}
@@ -378,19 +396,17 @@ func TestSeveralServersOutliveTheirDatabase(t *testing.T) {
 	w, _ := several(t, 2, c.Database(t))
 	f := w.fleet(3)
 	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan int)
-	go func() { done <- f.work(ctx, 1<<20) }()
+	done := make(chan struct{})
+	go func() { f.work(ctx, 1<<20); close(done) }()
 	for _, mode := range []pgtest.Mode{pgtest.Crash, pgtest.Fast, pgtest.Crash, pgtest.Immediate} {
-		time.Sleep(400 * time.Millisecond)
+		f.await(3)
 		if err := c.Restart(mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(400 * time.Millisecond)
+	f.await(3)
 	stop()
-	if n := <-done; n < 10 {
-		t.Errorf("only %d syncs succeeded", n)
-	}
+	<-done
 	f.mustAgree()
 	if f.epochs() > 0 {
 		t.Errorf("a server took the store for rolled back:\n%s", w.log)
@@ -449,9 +465,18 @@ func TestSeveralServersCrossTheNetworkAsOften(t *testing.T) {
 		pull = p.Measure(func() { w.sync(reader) }).Syncs
 		return push, pull
 	}
-	exchange(3) // what is prepared once
-	push, pull := exchange(3)
-	manyPush, manyPull := exchange(60)
+	// The least of a few: a connection that is new, or had no such statement
+	// before, takes more.
+	least := func(records int) (push, pull int) {
+		push, pull = exchange(records)
+		for range 3 {
+			a, b := exchange(records)
+			push, pull = min(push, a), min(pull, b)
+		}
+		return push, pull
+	}
+	push, pull := least(3)
+	manyPush, manyPull := least(60)
 	t.Logf("%d and %d round trips for 3 records, %d and %d for 60", push, pull, manyPush, manyPull)
 	if manyPush > push || manyPull > pull {
 		t.Errorf("a push took %d round trips, and %d with 20 times as much; a pull %d and %d", push, manyPush, pull, manyPull)

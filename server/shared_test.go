@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sambang "github.com/sambang-id/sambang/client-sdk"
@@ -105,10 +106,62 @@ func TestServersWhoseClocksDifferAgree(t *testing.T) {
 				}
 			}
 			d, err := b.Devices(t.Context())
-			if err != nil || len(d) != 1 || d[0].SeenAt.Sub(time.Now()).Abs() > time.Minute {
+			if err != nil || len(d) != 1 || time.Until(d[0].SeenAt).Abs() > time.Minute {
 				t.Errorf("seen at %v, %v", d, err)
 			}
 		})
+	})
+}
+
+// databaseClock is ahead of this machine's, and answers late or not at all.
+type databaseClock struct {
+	ahead, late time.Duration
+	err         error
+}
+
+func (d *databaseClock) Time(ctx context.Context) (int64, error) {
+	at := time.Now().Add(d.ahead)
+	select {
+	case <-time.After(d.late):
+		return at.Add(d.late / 2).UnixMicro(), d.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// A server goes on by the database's clock while that does not answer, follows
+// it when another machine takes its place, and believes no answer that took so
+// long that nobody knows of when it is.
+func TestTheClockOfADatabaseIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		database := &databaseClock{ahead: time.Hour}
+		c, err := server.NewSharedClock(t.Context(), database, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { c.Run(ctx); close(done) }()
+		wants := func(ahead time.Duration) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			if got := time.Until(c.Now()); (got - ahead).Abs() > time.Millisecond {
+				t.Errorf("ahead by %v, want %v", got, ahead)
+			}
+		}
+		wants(time.Hour)
+		database.err, database.ahead = errors.New("it is gone"), 2*time.Hour
+		wants(time.Hour)
+		database.err = nil
+		wants(2 * time.Hour)
+		database.ahead, database.late = 3*time.Hour, 2*time.Second
+		wants(2 * time.Hour)
+		database.late = time.Hour // it hangs
+		wants(2 * time.Hour)
+		database.late = 500 * time.Millisecond
+		wants(3 * time.Hour)
+		stop()
+		<-done
 	})
 }
 
