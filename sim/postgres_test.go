@@ -83,6 +83,7 @@ var foundOnPostgres = []struct {
 	what  string
 }{
 	{1030, 200, "(the checker's own) days passed at another server before a code for a device was used"},
+	{1052, 200, "(the checker's own) a phone that was told of its revocation before headquarters had an answer"},
 }
 
 // TestSimPostgresFound runs them.

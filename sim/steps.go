@@ -391,9 +391,10 @@ func (w *world) revoke() {
 		}
 		w.trace.log("%s is revoked", p.name)
 		w.stats["revocations"]++
+		w.revoked[p.id] = true // before: other servers tell it as soon as it is so
 		err := w.hq(func() error { return w.srv.Revoke(w.ctx, p.id, false) })
-		if w.rollbacks == 0 || !errors.Is(err, syncproto.CodeNotFound) {
-			w.revoked[p.id] = w.must("revoke", err)
+		if unknown := w.rollbacks > 0 && errors.Is(err, syncproto.CodeNotFound); unknown || !w.must("revoke", err) {
+			delete(w.revoked, p.id)
 		}
 	})
 }
