@@ -46,6 +46,7 @@ var layers = []struct {
 	{"server/internal/move", []string{"syncproto", "=server/internal/store", "=server/internal/store/tables"}, []string{"server/internal/store/sqlite", "server/internal/store/postgres", "server/internal/store/storetest"}, "a move knows rows, not the engines that keep them"},
 	{"server/internal/store/storetest", []string{"syncproto", "=server/internal/store"}, nil, "the suite knows the contract, no engine"},
 	{"internal/pgtest", nil, nil, "it runs PostgreSQL, and knows nothing of what is kept in it"},
+	{"server/internal/hq/hqtest", []string{"syncproto", "server", "=internal/pgtest"}, nil, "what headquarters' tests share brings its PostgreSQL"},
 	{"examples", publicPaths, nil, "what an example needs must be public"},
 	{"e2e", publicPaths, nil, "device and server are tested together as an app sees them"},
 	{"bench", []string{"syncproto", "client-sdk", "server", "=internal/pgtest"}, nil, "a bench measures the whole, and brings its PostgreSQL"},

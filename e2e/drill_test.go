@@ -30,9 +30,6 @@ type drill struct {
 
 func newDrill(t *testing.T) *drill {
 	t.Helper()
-	if *engine != "sqlite" {
-		t.Skip("the same with any engine")
-	}
 	c := pgtest.StartOwn(t, pgtest.Options{})
 	page, err := os.ReadFile("../docs/operations.md")
 	if err != nil {

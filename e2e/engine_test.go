@@ -47,7 +47,7 @@ func (w *world) saved() (restore func()) {
 // and server are the same whatever the store is.
 func TestOnPostgreSQL(t *testing.T) {
 	pgtest.Start(t) // or there is none
-	args := []string{"-e2e.store=postgres", "-test.skip=^Test(OnPostgreSQL$|Several|AMove)", "-test.timeout=20m"}
+	args := []string{"-e2e.store=postgres", "-test.skip=^Test(OnPostgreSQL$|Several|AMove|Drill|EveryDrilled)", "-test.timeout=20m"}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}

@@ -30,9 +30,6 @@ func newWorld(t testing.TB, change func(*hq.Config)) *hqtest.World {
 // which holds every reader to his grants by itself: nobody notices. Left out are
 // the tests that damage a file, and put one back.
 func TestUnderTheSecondLock(t *testing.T) {
-	if *engine != "sqlite" {
-		t.Skip("this is that run")
-	}
 	pgtest.Start(t) // or there is none
 	args := []string{"-hq.store=postgres", "-test.skip=^Test(UnderTheSecondLock$|ADamagedRecordIsAnEntry)", "-test.timeout=20m"}
 	if testing.Short() {
