@@ -49,7 +49,7 @@ func newDrill(t *testing.T) *drill {
 		t.Fatal(err)
 	}
 	defer program.Close()
-	install := c.Shell(t.Context(), `mkdir bin "$WAL"; cat > bin/sambangd; chmod 755 . bin bin/sambangd`, d.variables...)
+	install := c.Shell(t.Context(), `mkdir bin "$WAL"; cat > bin/sambangd; chmod 755 bin/sambangd`, d.variables...)
 	install.Stdin = program
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -1,10 +1,12 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"os"
@@ -170,6 +172,37 @@ func TestWhoMustRunWhatIsSaid(t *testing.T) {
 	sqlOn(t, at.admin, `COMMENT ON TABLE sambang_version IS NULL`)
 	prepare(t, at) // puts all of it right
 	open(t, at.server, postgres.Options{})
+}
+
+// TestWithoutTheLockTheServerSaysSo: nothing is silently off.
+func TestWithoutTheLockTheServerSaysSo(t *testing.T) {
+	said := func(address string) string {
+		t.Helper()
+		var log bytes.Buffer
+		s := open(t, address, postgres.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := s.ViewAs(t.Context(), nil, 0, func(rd store.Reader) error { _, err := rd.Devices(); return err }); err != nil {
+			t.Error(err)
+		}
+		return log.String()
+	}
+	if got := said(database(t)); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "second lock") {
+		t.Errorf("one role for all: %q", got)
+	}
+	at := roles(t)
+	prepare(t, at)
+	if got := said(at.server); got != "" {
+		t.Errorf("as the server's role: %q", got)
+	}
+	if got := said(at.owner); !strings.Contains(got, "least privileges") || strings.Contains(got, "second lock") {
+		t.Errorf("as the owner: %q", got)
+	}
+	sqlOn(t, at.admin, `COMMENT ON TABLE sambang_version IS NULL`) // as if the roles were new
+	if got := said(at.admin); !strings.Contains(got, "least privileges") {
+		t.Errorf("as a superuser: %q", got)
+	}
+	if got := query(t, at.admin, `SELECT DISTINCT pg_get_userbyid(proowner)::text FROM pg_proc WHERE proname LIKE 'sambang%'`); len(got) != 1 || !strings.HasSuffix(got[0], "_owner") {
+		t.Errorf("the functions are owned by %v", got)
+	}
 }
 
 // TestALockThatDoesNotHoldIsNoView: what should be locked and is not is

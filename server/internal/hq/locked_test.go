@@ -1,4 +1,4 @@
-package hqtest
+package hq_test
 
 import (
 	"crypto/rand"
@@ -11,9 +11,9 @@ import (
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
 )
 
-// Locked makes a PostgreSQL database with the second lock on headquarters'
+// locked makes a PostgreSQL database with the second lock on headquarters'
 // reads, and returns the address of the server's role.
-func Locked(tb testing.TB) string {
+func locked(tb testing.TB) string {
 	tb.Helper()
 	c := pgtest.Start(tb)
 	prefix := "hq" + strings.ToLower(rand.Text()[:12])
