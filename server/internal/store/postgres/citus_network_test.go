@@ -48,7 +48,7 @@ func edits(t testing.TB, s store.Store, scope syncproto.Scope, id syncproto.Reco
 				return err
 			}
 			if row.ID == id {
-				n = int(row.Conflicts) //nolint:gosec // small
+				n = row.Conflicts
 			}
 		}
 		return nil
