@@ -534,8 +534,8 @@ func (a *alarm) WithAttrs([]slog.Attr) slog.Handler           { return a }
 func (a *alarm) WithGroup(string) slog.Handler                { return a }
 
 func (a *alarm) Handle(_ context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo && strings.HasPrefix(a.who, "server") {
-		return nil
+	if r.Level == slog.LevelInfo && strings.HasPrefix(a.who, "server") || strings.HasPrefix(r.Message, "the second lock ") {
+		return nil // the latter: a store on PostgreSQL says at its opening that it has no roles
 	}
 	text, touched := r.Message, false
 	r.Attrs(func(at slog.Attr) bool {
