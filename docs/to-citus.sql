@@ -30,6 +30,14 @@ SET LOCAL statement_timeout = 0;
 LOCK TABLE scopes;
 LOCK TABLE records, changes, past_writes, quarantine, epochs, replicas, chain_steps, witnesses, receipts, device_seen, used_tokens, servers,
   officers, devices, past_grants, enrolments;
+-- The second lock on headquarters' reads, which Citus does not take: its policies look at other tables.
+DO $$ DECLARE name text; BEGIN
+  FOREACH name IN ARRAY ARRAY['scopes', 'records', 'changes', 'past_writes', 'quarantine'] LOOP
+    EXECUTE format('DROP POLICY IF EXISTS sambang_server ON %I', name);
+    EXECUTE format('DROP POLICY IF EXISTS sambang_reader ON %I', name);
+    EXECUTE format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY', name);
+  END LOOP;
+END $$;
 SELECT create_distributed_table('scopes', 'scope');
 SELECT create_distributed_table('records', 'scope', colocate_with => 'scopes');
 SELECT create_distributed_table('changes', 'scope', colocate_with => 'scopes');

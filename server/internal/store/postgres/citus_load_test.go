@@ -13,6 +13,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -355,6 +356,67 @@ func TestShardsMoveAndAWorkerDiesUnderLoad(t *testing.T) {
 		t.Logf("the other was stopped and is back, after %d edits", l.edits())
 		time.Sleep(time.Second)
 	})
+}
+
+// While a worker is down, the scopes of the others are written and read; what
+// is on all nodes can be read and not written.
+func TestAWorkerThatIsDownTakesItsScopesAlone(t *testing.T) {
+	c, ok := citus(t)
+	if !ok || c.Folder() == "" {
+		return
+	}
+	address := citusDatabases(t, c)(t)
+	s := open(t, address, postgres.Options{Tries: 2})
+	l := newLoad(t, s)
+	officer := func() error {
+		return s.Update(t.Context(), store.Step{Scopes: []string{store.RegistryScope}, Do: func(tx store.Tx) ([]store.Step, error) {
+			return nil, tx.PutOfficer(store.Officer{ID: "o-1"})
+		}})
+	}
+	if err := officer(); err != nil {
+		t.Fatal(err)
+	}
+	down := workerOf(t, c, address, l.scopes[0])
+	if err := down.Stop(pgtest.Crash); err != nil {
+		t.Fatal(err)
+	}
+	others := 0
+	for n, scope := range l.scopes {
+		there := query(t, address, `SELECT nodeport::text FROM pg_dist_placement JOIN pg_dist_node USING (groupid)
+			WHERE shardid = get_shard_id_for_distribution_column('scopes', $1::text)`, string(scope))
+		write := countedEdit(t.Context(), s, scope, l.ids[n])
+		read := s.View(t.Context(), func(r store.Reader) error {
+			for _, err := range r.Feed(scope, 0, 100) {
+				return err
+			}
+			return nil
+		})
+		if there[0] == strconv.Itoa(portOf(t, down)) {
+			if !errors.Is(write, store.ErrBusy) || read == nil {
+				t.Errorf("scope %s of the dead worker: write %v, read %v", scope, write, read)
+			}
+			continue
+		}
+		others++
+		if write != nil || read != nil {
+			t.Errorf("scope %s of another worker: write %v, read %v", scope, write, read)
+		}
+	}
+	if err := officer(); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("an officer was changed without a node: %v", err)
+	}
+	if err := s.View(t.Context(), func(r store.Reader) error { _, err := r.Officer("o-1"); return err }); err != nil {
+		t.Errorf("an officer can't be read: %v", err)
+	}
+	if err := down.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(officer(), countedEdit(t.Context(), s, l.scopes[0], l.ids[0])); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+	if others == 0 {
+		t.Error("no scope is on another worker")
+	}
 }
 
 func portOf(t testing.TB, c *pgtest.Cluster) int {
