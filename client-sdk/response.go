@@ -165,15 +165,15 @@ func (p *response) accept(b *wire.Begin) error {
 func (p *response) adopt(t *txn, b *wire.Begin, receipt *wire.ReceiptBody) error {
 	link := &t.st.link
 	p.trusted = ablate.Off(ablate.A24Trusted) || b.GetGrantsVersion() >= link.GrantsVersion
-	if !p.trusted {
+	switch {
+	case !p.trusted:
 		// An answer to this very request, by grants that are older than those we
 		// were given: the store was put back, and nothing has proved it yet. Asked
 		// without a version it tells what counts now.
 		p.again, link.GrantsVersion = true, 0
 		p.rep.Repairs++
 		t.r.log.Warn("the server's grants are older than those that it gave: they are asked for again")
-	}
-	if b.GetGrantsVersion() > link.GrantsVersion {
+	case b.GetGrantsVersion() > link.GrantsVersion:
 		if err := t.regrant(b.GetGrantsVersion(), b.GetGrants()); err != nil {
 			return err
 		}

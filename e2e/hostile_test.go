@@ -164,6 +164,9 @@ func TestContentsUnderOlderGrantsAreNotUsed(t *testing.T) {
 	if _, err := b.Get(id); !errors.Is(err, syncproto.CodeNotFound) {
 		t.Errorf("used: %v", err)
 	}
+	if got := b.Status().Grants; len(got) != 1 || got[0].Region != "35.24.14" {
+		t.Errorf("grants %v: those of an answer that does not count", got)
+	}
 	w.link.alter, w.link.before = nil, nil
 	w.sync(b)
 	w.wantField(b, id, "name", "x")
