@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,16 +115,21 @@ func TestServersWhoseClocksDifferAgree(t *testing.T) {
 }
 
 // databaseClock is ahead of this machine's, and answers late or not at all.
-type databaseClock struct {
+type databaseClock struct{ state atomic.Pointer[clockState] }
+
+type clockState struct {
 	ahead, late time.Duration
 	err         error
 }
 
+func (d *databaseClock) set(s clockState) { d.state.Store(&s) }
+
 func (d *databaseClock) Time(ctx context.Context) (int64, error) {
-	at := time.Now().Add(d.ahead)
+	s := d.state.Load()
+	at := time.Now().Add(s.ahead)
 	select {
-	case <-time.After(d.late):
-		return at.Add(d.late / 2).UnixMicro(), d.err
+	case <-time.After(s.late):
+		return at.Add(s.late / 2).UnixMicro(), s.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
@@ -134,7 +140,8 @@ func (d *databaseClock) Time(ctx context.Context) (int64, error) {
 // long that nobody knows of when it is.
 func TestTheClockOfADatabaseIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		database := &databaseClock{ahead: time.Hour}
+		database := &databaseClock{}
+		database.set(clockState{ahead: time.Hour})
 		c, err := server.NewSharedClock(t.Context(), database, time.Now)
 		if err != nil {
 			t.Fatal(err)
@@ -150,15 +157,15 @@ func TestTheClockOfADatabaseIsFollowed(t *testing.T) {
 			}
 		}
 		wants(time.Hour)
-		database.err, database.ahead = errors.New("it is gone"), 2*time.Hour
+		database.set(clockState{ahead: 2 * time.Hour, err: errors.New("it is gone")})
 		wants(time.Hour)
-		database.err = nil
+		database.set(clockState{ahead: 2 * time.Hour})
 		wants(2 * time.Hour)
-		database.ahead, database.late = 3*time.Hour, 2*time.Second
+		database.set(clockState{ahead: 3 * time.Hour, late: 2 * time.Second})
 		wants(2 * time.Hour)
-		database.late = time.Hour // it hangs
+		database.set(clockState{ahead: 3 * time.Hour, late: time.Hour}) // it hangs
 		wants(2 * time.Hour)
-		database.late = 500 * time.Millisecond
+		database.set(clockState{ahead: 3 * time.Hour, late: 500 * time.Millisecond})
 		wants(3 * time.Hour)
 		stop()
 		<-done
