@@ -5,19 +5,15 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sambang-id/sambang/internal/byhand"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -33,9 +29,6 @@ type device struct {
 	confirmedHead       syncproto.Digest
 }
 
-//nolint:gochecknoglobals // an encoding, never written to
-var b64 = base64.RawURLEncoding
-
 // keyNonce is that of a device's only replica.
 func keyNonce() []byte { return make([]byte, 16) }
 
@@ -45,23 +38,11 @@ func newDevice(ctx context.Context, s *site, name, agency string) (*device, erro
 	if err != nil {
 		return nil, err
 	}
-	_, query, _ := strings.Cut(code, "?")
-	q, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, err
-	}
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	transcript := []byte("sambang-enrol-1")
-	for _, p := range []string{q.Get("e"), q.Get("s"), "EdDSA", b64.EncodeToString(public), "", name} {
-		transcript = append(binary.BigEndian.AppendUint32(transcript, uint32(len(p))), p...) //nolint:gosec // a short text
-	}
-	body, err := json.Marshal(map[string]string{
-		"enrolment": q.Get("e"), "secret": q.Get("s"), "algorithm": "EdDSA", "public_key": b64.EncodeToString(public),
-		"device_name": name, "proof": b64.EncodeToString(ed25519.Sign(key, transcript)),
-	})
+	body, err := byhand.EnrolBody(code, key, name)
 	if err != nil {
 		return nil, err
 	}
@@ -69,35 +50,15 @@ func newDevice(ctx context.Context, s *site, name, agency string) (*device, erro
 	if err != nil {
 		return nil, fmt.Errorf("enrol %s: %w", name, err)
 	}
-	var enrolled struct {
-		Device string `json:"device"`
+	id, err := byhand.Enrolled(http.StatusOK, reply)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(reply, &enrolled); err != nil || enrolled.Device == "" {
-		return nil, fmt.Errorf("enrol %s: %s", name, reply)
-	}
-	d := &device{address: s.address(), id: enrolled.Device, key: key}
+	d := &device{address: s.address(), id: id, key: key}
 	replica := syncproto.NewReplicaID(public, [16]byte(keyNonce()))
 	d.minter, d.confirmedHead = syncproto.NewMinter(replica, 0), syncproto.ChainStart(replica)
 	d.server, err = s.order("id")
 	return d, err
-}
-
-// token makes a fresh token.
-func (d *device) token() (string, error) {
-	now := time.Now().Unix()
-	var parts []string
-	for _, v := range []any{
-		map[string]string{"alg": "EdDSA", "kid": d.id, "typ": "sambang-device+jwt"},
-		map[string]any{"iss": d.id, "sub": d.id, "aud": d.server, "iat": now, "exp": now + 90, "jti": rand.Text()},
-	} {
-		b, err := json.Marshal(v)
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, b64.EncodeToString(b))
-	}
-	signing := strings.Join(parts, ".")
-	return signing + "." + b64.EncodeToString(ed25519.Sign(d.key, []byte(signing))), nil
 }
 
 // write mints writes on a record.
@@ -141,10 +102,7 @@ func (d *device) push(ctx context.Context, scope syncproto.Scope, deltas []syncp
 	if err != nil {
 		return 0, err
 	}
-	token, err := d.token()
-	if err != nil {
-		return 0, err
-	}
+	token := byhand.Token(d.key, d.id, d.server, time.Now().Unix(), rand.Text())
 	start := time.Now()
 	reply, err := ask(ctx, http.MethodPost, d.address+"/v1/sync", http.Header{
 		"Authorization": {"Bearer " + token}, "Content-Type": {wire.ContentTypeProtobuf}, "Accept": {wire.ContentTypeProtobuf},

@@ -7,23 +7,19 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"sync/atomic"
 
+	"github.com/sambang-id/sambang/internal/byhand"
 	"github.com/sambang-id/sambang/server"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
-
-var b64 = base64.RawURLEncoding
 
 // auditor is a device that keeps nothing and reads everything: it speaks the
 // protocol by hand, because opening a phone for each image would be dearer
@@ -58,66 +54,32 @@ func enrolAuditor(srv *server.Server, seed uint64) (*auditor, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := url.ParseQuery(code[len("sambang:1?"):])
-	if err != nil {
-		return nil, err
-	}
-	public := b64.EncodeToString(a.key.Public().(ed25519.PublicKey))
-	transcript := []byte("sambang-enrol-1")
-	for _, p := range []string{q.Get("e"), q.Get("s"), "EdDSA", public, "", "auditor"} {
-		transcript = append(binary.BigEndian.AppendUint32(transcript, uint32(len(p))), p...)
-	}
-	body, err := json.Marshal(map[string]string{
-		"enrolment": q.Get("e"), "secret": q.Get("s"), "algorithm": "EdDSA", "public_key": public,
-		"device_name": "auditor", "proof": b64.EncodeToString(ed25519.Sign(a.key, transcript)),
-	})
+	body, err := byhand.EnrolBody(code, a.key, "auditor")
 	if err != nil {
 		return nil, err
 	}
 	res := post(srv, "/v1/enrol", http.Header{"Content-Type": {"application/json"}}, body)
-	var answer struct {
-		Device string `json:"device"`
-	}
-	if err := json.Unmarshal(res.Body.Bytes(), &answer); err != nil || answer.Device == "" {
-		return nil, fmt.Errorf("enrol the auditor: HTTP %d %s", res.Code, res.Body)
-	}
-	a.id = answer.Device
-	return a, nil
+	a.id, err = byhand.Enrolled(res.Code, res.Body.Bytes())
+	return a, err
 }
 
 // tokens makes each token another.
 var tokens atomic.Uint64
 
-func (a *auditor) token(srv *server.Server, now int64) (string, error) {
-	n := tokens.Add(1)
-	head, err := json.Marshal(map[string]string{"alg": "EdDSA", "kid": a.id, "typ": "sambang-device+jwt"})
-	if err != nil {
-		return "", err
-	}
-	claims, err := json.Marshal(map[string]any{
-		"iss": a.id, "sub": a.id, "aud": srv.ID(), "iat": now / 1000, "exp": now/1000 + 90, "jti": fmt.Sprintf("crash-auditor-%024d", n),
-	})
-	if err != nil {
-		return "", err
-	}
-	signing := b64.EncodeToString(head) + "." + b64.EncodeToString(claims)
-	return signing + "." + b64.EncodeToString(ed25519.Sign(a.key, []byte(signing))), nil
+func (a *auditor) token(srv *server.Server, now int64) string {
+	return byhand.Token(a.key, a.id, srv.ID(), now/1000, fmt.Sprintf("crash-auditor-%024d", tokens.Add(1)))
 }
 
 // pull returns the states of all records of the server, by a first pull.
 func (a *auditor) pull(srv *server.Server, now int64) (map[string]string, error) {
-	token, err := a.token(srv, now)
-	if err != nil {
-		return nil, err
-	}
 	var body bytes.Buffer
-	err = wire.NewFrameWriter(&body, wire.Protobuf).Request(&wire.RequestFrame{Frame: &wire.RequestFrame_Open{Open: &wire.Open{
+	err := wire.NewFrameWriter(&body, wire.Protobuf).Request(&wire.RequestFrame{Frame: &wire.RequestFrame_Open{Open: &wire.Open{
 		Version: wire.Version, Nonce: fmt.Appendf(nil, "auditor%9d", tokens.Add(1)), MaxEntries: 100_000, App: "crash",
 	}}})
 	if err != nil {
 		return nil, err
 	}
-	h := http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {wire.ContentTypeProtobuf}, "Accept": {wire.ContentTypeProtobuf}}
+	h := http.Header{"Authorization": {"Bearer " + a.token(srv, now)}, "Content-Type": {wire.ContentTypeProtobuf}, "Accept": {wire.ContentTypeProtobuf}}
 	res := post(srv, "/v1/sync", h, body.Bytes())
 	if res.Code != http.StatusOK {
 		return nil, fmt.Errorf("pull: HTTP %d %s", res.Code, res.Body)

@@ -5,21 +5,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
+	"github.com/sambang-id/sambang/internal/byhand"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
-
-//nolint:gochecknoglobals // an encoding, never written to
-var b64 = base64.RawURLEncoding
 
 // raw is an enrolled device that is spoken for by hand: it sends whatever it is told to.
 type raw struct {
@@ -33,23 +25,11 @@ func enrolRaw(ctx context.Context, s *site, name, region string, client *http.Cl
 	if err != nil {
 		return nil, err
 	}
-	_, query, _ := strings.Cut(code, "?")
-	q, err := url.ParseQuery(query)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	transcript := []byte("sambang-enrol-1")
-	for _, p := range []string{q.Get("e"), q.Get("s"), "EdDSA", b64.EncodeToString(public), "", name} {
-		transcript = append(binary.BigEndian.AppendUint32(transcript, uint32(len(p))), p...) //nolint:gosec // a short text
-	}
-	body, err := json.Marshal(map[string]string{
-		"enrolment": q.Get("e"), "secret": q.Get("s"), "algorithm": "EdDSA", "public_key": b64.EncodeToString(public),
-		"device_name": name, "proof": b64.EncodeToString(ed25519.Sign(key, transcript)),
-	})
+	body, err := byhand.EnrolBody(code, key, name)
 	if err != nil {
 		return nil, err
 	}
@@ -57,29 +37,13 @@ func enrolRaw(ctx context.Context, s *site, name, region string, client *http.Cl
 	if err != nil {
 		return nil, err
 	}
-	var device struct {
-		Device string `json:"device"`
-	}
-	if err := json.Unmarshal(reply, &device); err != nil || device.Device == "" {
-		return nil, fmt.Errorf("enrol %s: HTTP %d %s", name, status, reply)
-	}
-	return &raw{server: s.id, id: device.Device, key: key}, nil
+	id, err := byhand.Enrolled(status, reply)
+	return &raw{server: s.id, id: id, key: key}, err
 }
 
 // token makes a fresh token of the device.
 func (x *raw) token() string {
-	now := time.Now().Unix()
-	text := func(v any) string {
-		b, err := json.Marshal(v)
-		if err != nil {
-			panic(err) // strings and numbers
-		}
-		return b64.EncodeToString(b)
-	}
-	signing := text(map[string]string{"alg": "EdDSA", "kid": x.id, "typ": "sambang-device+jwt"}) + "." + text(map[string]any{
-		"iss": x.id, "sub": x.id, "aud": x.server, "iat": now, "exp": now + 90, "jti": rand.Text(),
-	})
-	return signing + "." + b64.EncodeToString(ed25519.Sign(x.key, []byte(signing)))
+	return byhand.Token(x.key, x.id, x.server, time.Now().Unix(), rand.Text())
 }
 
 // opening returns the Open of an exchange that claims nothing.

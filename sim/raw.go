@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 
+	"github.com/sambang-id/sambang/internal/byhand"
 	"github.com/sambang-id/sambang/syncproto"
 	"github.com/sambang-id/sambang/syncproto/wire"
 )
@@ -32,43 +31,20 @@ func (w *world) rawEnrol(name string, key ed25519.PrivateKey, grants syncproto.G
 	if err != nil {
 		return nil, err
 	}
-	q, err := url.ParseQuery(code[len("sambang:1?"):])
-	if err != nil {
-		return nil, err
-	}
-	public := b64.EncodeToString(key.Public().(ed25519.PublicKey))
-	transcript := []byte("sambang-enrol-1")
-	for _, p := range []string{q.Get("e"), q.Get("s"), "EdDSA", public, "", name} {
-		transcript = append(binary.BigEndian.AppendUint32(transcript, uint32(len(p))), p...)
-	}
-	body, err := json.Marshal(map[string]string{
-		"enrolment": q.Get("e"), "secret": q.Get("s"), "algorithm": "EdDSA", "public_key": public,
-		"device_name": name, "proof": b64.EncodeToString(ed25519.Sign(key, transcript)),
-	})
+	body, err := byhand.EnrolBody(code, key, name)
 	if err != nil {
 		return nil, err
 	}
 	res := w.handle("/v1/enrol", http.Header{"Content-Type": {"application/json"}}, body, nil)
-	var answer struct {
-		Device string `json:"device"`
-	}
-	if err := json.Unmarshal(res.body, &answer); err != nil || answer.Device == "" {
-		return nil, fmt.Errorf("enrol %s: HTTP %d %s", name, res.status, res.body)
-	}
-	return &raw{w: w, key: key, id: answer.Device}, nil
+	id, err := byhand.Enrolled(res.status, res.body)
+	return &raw{w: w, key: key, id: id}, err
 }
 
 // token makes a fresh token of the device.
 func (x *raw) token() string {
 	x.n++
-	head, _ := json.Marshal(map[string]string{"alg": "EdDSA", "kid": x.id, "typ": "sambang-device+jwt"})
-	now := x.w.serverNow() / 1000
-	claims, _ := json.Marshal(map[string]any{
-		"iss": x.id, "sub": x.id, "aud": x.w.srv.ID(), "iat": now, "exp": now + 90,
-		"jti": fmt.Sprintf("sim-%s-%d-%d-00000000", x.id[len(x.id)-6:], x.w.serverStarts, x.n),
-	})
-	signing := b64.EncodeToString(head) + "." + b64.EncodeToString(claims)
-	return signing + "." + b64.EncodeToString(ed25519.Sign(x.key, []byte(signing)))
+	jti := fmt.Sprintf("sim-%s-%d-%d-00000000", x.id[len(x.id)-6:], x.w.serverStarts, x.n)
+	return byhand.Token(x.key, x.id, x.w.srv.ID(), x.w.serverNow()/1000, jti)
 }
 
 func (x *raw) header() http.Header {
