@@ -30,6 +30,52 @@ type phone struct {
 	err   error
 }
 
+// phones enrols phones, each with random choices of its own.
+func (h *headquarters) phones(n int) (all []*phone) {
+	h.Helper()
+	h.open(func(s *server.Server) {
+		for i := range n {
+			name := fmt.Sprintf("phone-%d", i)
+			dir := filepath.Join(h.TempDir(), name)
+			if err := h.enrol(s, dir).Close(); err != nil {
+				h.Fatal(err)
+			}
+			o := phoneOptions()
+			o.Transport = h.epochs
+			r, err := sambang.Open(dir, o)
+			if err != nil {
+				h.Fatal(err)
+			}
+			all = append(all, newPhone(name, r, *seed+uint64(i))) //nolint:gosec // not negative
+		}
+	})
+	return all
+}
+
+// atWork lets phones write and sync until stop, at the latest until the test
+// ends, when they are closed.
+func atWork(t *testing.T, phones []*phone) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	for _, p := range phones {
+		work.Go(func() { p.run(ctx) })
+	}
+	stop = func() {
+		cancel()
+		work.Wait()
+	}
+	t.Cleanup(func() {
+		stop()
+		for _, p := range phones {
+			if err := p.r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return stop
+}
+
 func newPhone(name string, r *sambang.Replica, seed uint64) *phone {
 	return &phone{
 		name: name, r: r, rng: rand.New(rand.NewPCG(seed, 1)),
@@ -146,37 +192,8 @@ func TestAKilledServerHonoursItsReceipts(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	rng := rand.New(rand.NewPCG(*seed, 2))
 	h := newHeadquarters(t)
-	var phones []*phone
-	h.open(func(s *server.Server) {
-		for i := range uint64(3) {
-			name := fmt.Sprintf("phone-%d", i)
-			dir := filepath.Join(t.TempDir(), name)
-			if err := h.enrol(s, dir).Close(); err != nil {
-				t.Fatal(err)
-			}
-			o := phoneOptions()
-			o.Transport = h.epochs
-			r, err := sambang.Open(dir, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			phones = append(phones, newPhone(name, r, *seed+i))
-		}
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	for _, p := range phones {
-		work.Go(func() { p.run(ctx) })
-	}
-	defer func() {
-		stop()
-		work.Wait()
-		for _, p := range phones {
-			if err := p.r.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
+	phones := h.phones(3)
+	stop := atWork(t, phones)
 
 	honoured := 0
 	for cycle := range (*cycles + 1) / 2 {
@@ -207,7 +224,6 @@ func TestAKilledServerHonoursItsReceipts(t *testing.T) {
 	// is there.
 	h.start()
 	stop()
-	work.Wait()
 	for _, p := range phones {
 		if p.err != nil {
 			t.Fatal(p.err)

@@ -1,8 +1,6 @@
 package kill_test
 
 import (
-	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	sambang "github.com/sambang-id/sambang/client-sdk"
 	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server"
 )
@@ -71,42 +68,13 @@ func TestAKilledServerOfSeveralHonoursItsReceipts(t *testing.T) {
 	})
 	defer front.Close()
 
-	var phones []*phone
 	first.address = front.Listener.Addr().String() // what codes name
-	first.open(func(s *server.Server) {
-		for i := range uint64(3) {
-			name := fmt.Sprintf("phone-%d", i)
-			dir := filepath.Join(t.TempDir(), name)
-			if err := first.enrol(s, dir).Close(); err != nil {
-				t.Fatal(err)
-			}
-			o := phoneOptions()
-			o.Transport = first.epochs
-			r, err := sambang.Open(dir, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			phones = append(phones, newPhone(name, r, *seed+i))
-		}
-	})
+	phones := first.phones(3)
 	first.address = b.targets[0].Host
 	for _, h := range both {
 		h.start()
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	var work sync.WaitGroup
-	for _, p := range phones {
-		work.Go(func() { p.run(ctx) })
-	}
-	defer func() {
-		stop()
-		work.Wait()
-		for _, p := range phones {
-			if err := p.r.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
+	stop := atWork(t, phones)
 	for cycle := range (*cycles + 1) / 2 {
 		await(phones, 3+rng.IntN(6), 5*time.Second)
 		time.Sleep(time.Duration(rng.Int64N(int64(50 * time.Millisecond))))
@@ -115,7 +83,6 @@ func TestAKilledServerOfSeveralHonoursItsReceipts(t *testing.T) {
 		both[cycle%2].start()
 	}
 	stop()
-	work.Wait()
 	honoured := 0
 	second.open(func(s *server.Server) {
 		hq := newReader(t, s)
