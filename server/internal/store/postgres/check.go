@@ -22,7 +22,7 @@ func (s *Store) Check(ctx context.Context, report func(problem string)) error {
 	err := s.view(ctx, func(v *session) error {
 		v.queue = append(v.queue, command{text: `SET LOCAL statement_timeout = 0`})
 		for _, check := range []func(*session, func(string)) error{
-			checkStructure, checkSums, checkRules, checkScopes, checkChanges, checkPastWrites, checkDevices,
+			checkStructure, checkSums, checkRules, checkScopes, checkChanges, checkPastWrites, checkRegistry,
 		} {
 			err := v.attempt(func() error { return check(v, report) })
 			if errors.Is(err, store.ErrDamaged) {
@@ -166,23 +166,7 @@ func checkPastWrites(v *session, report func(string)) error {
 	})
 }
 
-// checkDevices decodes every row of the registry, and the chains that have not
-// begun.
-func checkDevices(v *session, report func(string)) error {
-	devices, err := v.Devices()
-	if err != nil {
-		return err
-	}
-	if _, err := v.Officers(); err != nil {
-		return err
-	}
-	for i := range devices {
-		for _, problem := range tables.DeviceProblems(&devices[i]) {
-			report(problem)
-		}
-	}
-	return nil
-}
+func checkRegistry(v *session, report func(string)) error { return tables.CheckRegistry(v, report) }
 
 func reportAny(report func(string), problem string) {
 	if problem != "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -36,11 +37,11 @@ func TestAPushIsOneTaskOnOneNode(t *testing.T) {
 	id := syncproto.RecordID{1, 15: 1}
 	all := func(n uint64) {
 		t.Helper()
-		rows, changes := rowsOf(newRand(), 20, scope, 20*n)
-		if err := push(t.Context(), s, rows, changes); err != nil {
+		rows, changes := storetest.RowsOf(storetest.NewRand(), 20, scope, 20*n)
+		if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+		if err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 			past := store.PastWrite{Scope: scope, ID: id, Dot: syncproto.Dot{Replica: 1, N: n + 1}, Path: "a", Value: []byte("x")}
 			key := syncproto.Digest{byte(n)}
 			return errors.Join(tx.AppendHistory(scope, []store.PastWrite{past}), tx.Erase(scope, rows[0].ID), tx.Erase(scope, id),

@@ -11,6 +11,7 @@ import (
 	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -74,7 +75,7 @@ func useAsServer(t *testing.T, s *postgres.Store) {
 	if err := countedEdit(t.Context(), s, scope, id); err != nil {
 		t.Error(err)
 	}
-	if err := s.Update(t.Context(), oneStep(func(tx store.Tx) error { return tx.Erase(scope, id) })); err != nil {
+	if err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error { return tx.Erase(scope, id) })); err != nil {
 		t.Error(err)
 	}
 	if err := s.Update(t.Context(), store.Step{Scopes: []string{store.RegistryScope}, Do: func(tx store.Tx) ([]store.Step, error) {

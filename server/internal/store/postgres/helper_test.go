@@ -12,9 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sambang-id/sambang/internal/pgtest"
-	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
-	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 var databases atomic.Int64
@@ -88,45 +87,7 @@ func query(t testing.TB, address, text string, args ...any) []string {
 	return out
 }
 
-const scope syncproto.Scope = "35.24.14"
-
-func oneStep(do func(store.Tx) error) store.Step {
-	return store.Step{Scopes: []string{string(scope)}, Do: func(tx store.Tx) ([]store.Step, error) { return nil, do(tx) }}
-}
-
-// next writes one record at the next sequence.
-func next(tx store.Tx) error {
-	head, err := tx.Head(scope)
-	if err != nil {
-		return err
-	}
-	rows, changes := rowsOf(newRand(), 1, scope, head)
-	if err := tx.Put(scope, rows); err != nil {
-		return err
-	}
-	return tx.Append(scope, changes)
-}
-
-// push writes rows and changes of one scope as the engine does.
-func push(ctx context.Context, s store.Store, rows []store.Row, changes []store.Change) error {
-	scope := rows[0].Scope
-	return s.Update(ctx, store.Step{Scopes: []string{string(scope)}, Do: func(tx store.Tx) ([]store.Step, error) {
-		if _, err := tx.Head(scope); err != nil {
-			return nil, err
-		}
-		ids := make([]syncproto.RecordID, len(rows))
-		for i := range rows {
-			ids[i] = rows[i].ID
-		}
-		if _, err := tx.Records(scope, ids); err != nil {
-			return nil, err
-		}
-		if err := tx.Put(scope, rows); err != nil {
-			return nil, err
-		}
-		return nil, tx.Append(scope, changes)
-	}})
-}
+const scope = storetest.Home
 
 // connect opens a connection past the store.
 func connect(t testing.TB, address string) *pgx.Conn {

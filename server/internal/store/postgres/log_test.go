@@ -8,6 +8,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -16,15 +17,15 @@ import (
 // records have one time.
 func TestTheLogOfFewScopesIsThatOfAll(t *testing.T) {
 	s := open(t, database(t), postgres.Options{})
-	rng := newRand()
+	rng := storetest.NewRand()
 	const scopes, each = 20, 12
 	for n := range scopes {
-		rows, changes := rowsOf(rng, each, syncproto.Scope(fmt.Sprintf("35.%02d.01", n+1)), 0)
+		rows, changes := storetest.RowsOf(rng, each, syncproto.Scope(fmt.Sprintf("35.%02d.01", n+1)), 0)
 		for i := range rows {
 			rows[i].UpdatedAt = int64(1 + i/4) // ties, within scopes and between them
 			rows[i].Kind = []string{"inspection", "site"}[i%2]
 		}
-		if err := push(t.Context(), s, rows, changes); err != nil {
+		if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
@@ -22,10 +23,10 @@ func TestThePushOfAnySizeCrossesTheNetworkThreeTimes(t *testing.T) {
 	s := open(t, address, postgres.Options{Writers: 1})
 	head := uint64(0)
 	for _, n := range []int{1, 1, 50, 500, 3000} { // the first prepares the statements
-		rows, changes := rowsOf(newRand(), n, scope, head)
+		rows, changes := storetest.RowsOf(storetest.NewRand(), n, scope, head)
 		head += uint64(n)
 		got := p.count(func() {
-			if err := push(t.Context(), s, rows, changes); err != nil {
+			if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -97,7 +98,7 @@ func TestACutAtEveryCrossingLosesAndDoublesNothing(t *testing.T) {
 	s := open(t, address, postgres.Options{Writers: 2, LockTimeout: time.Minute})
 	id := syncproto.RecordID{1, 15: 1}
 	edit := func() error {
-		return s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+		return s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 			head, err := tx.Head(scope)
 			if err != nil {
 				return err
@@ -289,13 +290,13 @@ func TestAScopeThatAnotherServerKeepsIsBusy(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{LockTimeout: 20 * time.Millisecond})
 	other := open(t, address, postgres.Options{})
-	err := other.Update(t.Context(), oneStep(func(store.Tx) error {
-		return s.Update(t.Context(), oneStep(next))
+	err := other.Update(t.Context(), storetest.OneStep(func(store.Tx) error {
+		return s.Update(t.Context(), storetest.OneStep(storetest.Next))
 	}))
 	if !errors.Is(err, store.ErrBusy) {
 		t.Errorf("error is %v, want %v", err, store.ErrBusy)
 	}
-	if err := s.Update(t.Context(), oneStep(next)); err != nil {
+	if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 		t.Error(err)
 	}
 }
@@ -306,10 +307,10 @@ func TestWhoGivesUpWaitsNoLonger(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{LockTimeout: time.Minute, Writers: 1})
 	other := open(t, address, postgres.Options{})
-	err := other.Update(t.Context(), oneStep(func(store.Tx) error {
+	err := other.Update(t.Context(), storetest.OneStep(func(store.Tx) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		err := s.Update(ctx, oneStep(next))
+		err := s.Update(ctx, storetest.OneStep(storetest.Next))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("waiting for the database: %v", err)
 		}
@@ -318,7 +319,7 @@ func TestWhoGivesUpWaitsNoLonger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), oneStep(next)); err != nil {
+	if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 		t.Error(err)
 	}
 	if got := s.Opened(); got != 1 {
@@ -351,10 +352,10 @@ func TestALongQuestionEndsWithItsContext(t *testing.T) {
 func TestABusyScopeLeavesConnectionsToOthers(t *testing.T) {
 	s := open(t, database(t), postgres.Options{Writers: 2})
 	var wg sync.WaitGroup
-	err := s.Update(t.Context(), oneStep(func(store.Tx) error {
+	err := s.Update(t.Context(), storetest.OneStep(func(store.Tx) error {
 		for range 10 {
 			wg.Go(func() {
-				if err := s.Update(t.Context(), oneStep(next)); err != nil {
+				if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -379,14 +380,14 @@ func TestClosingWaitsForTheRunningStep(t *testing.T) {
 	}
 	started, goOn, done, turned, closed := make(chan struct{}), make(chan struct{}), make(chan error), make(chan error), make(chan error)
 	go func() {
-		done <- s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+		done <- s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 			close(started)
 			<-goOn
-			return next(tx)
-		}), oneStep(next))
+			return storetest.Next(tx)
+		}), storetest.OneStep(storetest.Next))
 	}()
 	<-started
-	go func() { turned <- s.Update(t.Context(), oneStep(next)) }()
+	go func() { turned <- s.Update(t.Context(), storetest.OneStep(storetest.Next)) }()
 	for s.Waiting(string(scope)) < 1 {
 		time.Sleep(time.Millisecond)
 	}
@@ -403,7 +404,7 @@ func TestClosingWaitsForTheRunningStep(t *testing.T) {
 	if err := errors.Join(<-done, <-closed); err != nil {
 		t.Error(err)
 	}
-	if err := s.Update(t.Context(), oneStep(next)); !errors.Is(err, store.ErrClosed) {
+	if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("update of a closed store: %v", err)
 	}
 	if err := s.View(t.Context(), func(store.Reader) error { return nil }); !errors.Is(err, store.ErrClosed) {
@@ -423,8 +424,8 @@ func TestTextThatCantBeKeptIsRefusedByName(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{})
 	for _, bad := range []string{"very secret\x00", "very secret\xff"} {
-		err := s.Update(t.Context(), oneStep(func(tx store.Tx) error {
-			if err := next(tx); err != nil {
+		err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
+			if err := storetest.Next(tx); err != nil {
 				return err
 			}
 			return tx.Quarantine(string(scope), []store.Quarantined{{Key: syncproto.Digest{1}, Device: bad}})
@@ -432,7 +433,7 @@ func TestTextThatCantBeKeptIsRefusedByName(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "very secret\x00") || !strings.Contains(err.Error(), "column device") {
 			t.Errorf("error is %v", err)
 		}
-		err = s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+		err = s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 			return tx.Put(scope, []store.Row{{ID: syncproto.RecordID{1}, Seq: 1, Doc: []byte(`{"a":"` + bad)}})
 		}))
 		if err == nil || strings.Contains(err.Error(), "secret") {
@@ -455,7 +456,7 @@ func TestTextThatCantBeKeptIsRefusedByName(t *testing.T) {
 		}
 	}
 	// Its own refusal quotes the text around the mistake.
-	err := s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+	err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 		return tx.Put(scope, []store.Row{{ID: syncproto.RecordID{1}, Seq: 1, Doc: []byte(`{"a":"very secret`)}})
 	}))
 	if err == nil || strings.Contains(err.Error(), "secret") {
@@ -471,7 +472,7 @@ func TestTextThatCantBeKeptIsRefusedByName(t *testing.T) {
 func TestADocumentComesBackByteForByte(t *testing.T) {
 	s := open(t, database(t), postgres.Options{})
 	doc := "{ \"b\" :  1.0e+2,\n\t\"a\": \"\\u0000\\ud800 \\/é\", \"a\": 2 }"
-	if err := s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+	if err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 		return errors.Join(tx.Put(scope, []store.Row{{ID: syncproto.RecordID{1}, Seq: 1, Doc: []byte(doc)}}), tx.Append(scope, []store.Change{{Seq: 1}}))
 	})); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 // The settings on which durability rests, on each connection, whatever those of
@@ -105,7 +106,7 @@ func TestOpenTakesASchemaOfItsOwn(t *testing.T) {
 	u.RawQuery = "search_path=sambang"
 	for range 2 { // made, and found again
 		s := open(t, u.String(), postgres.Options{})
-		if err := s.Update(t.Context(), oneStep(next)); err != nil {
+		if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 			t.Error(err)
 		}
 		if err := s.Check(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
@@ -166,7 +167,7 @@ func TestAMigrationThatIsCutHasDoneNothing(t *testing.T) {
 		t.Errorf("tables %v are left", got)
 	}
 	s := open(t, address, postgres.Options{})
-	if err := s.Update(ctx, oneStep(next)); err != nil {
+	if err := s.Update(ctx, storetest.OneStep(storetest.Next)); err != nil {
 		t.Error(err)
 	}
 }
@@ -217,8 +218,8 @@ func TestNoErrorHoldsThePassword(t *testing.T) {
 func TestAnOutcomeIsFoundOutOrSaidToBeUnknown(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{Tries: 5})
-	rows, changes := rowsOf(newRand(), 1, scope, 0)
-	if err := push(t.Context(), s, rows, changes); err != nil {
+	rows, changes := storetest.RowsOf(storetest.NewRand(), 1, scope, 0)
+	if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 		t.Fatal(err)
 	}
 	kept, lost := changes[0], changes[0]

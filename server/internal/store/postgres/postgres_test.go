@@ -98,7 +98,7 @@ func TestAHandOnTheCommit(t *testing.T) {
 		}
 		return errors.Join(do(), after)
 	}})
-	put := func() error { return s.Update(t.Context(), oneStep(next)) }
+	put := func() error { return s.Update(t.Context(), storetest.OneStep(storetest.Next)) }
 	before = pgtest.ErrNoRoom
 	if err := put(); !errors.Is(err, store.ErrFull) {
 		t.Errorf("a full disk: %v", err)

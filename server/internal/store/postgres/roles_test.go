@@ -267,7 +267,7 @@ func fillScopes(t *testing.T, s store.Store, r *rand.Rand) (scopes []syncproto.S
 		}})
 	}
 	for _, scope := range scopes {
-		rows, changes := rowsOf(r, 4, scope, 0)
+		rows, changes := storetest.RowsOf(r, 4, scope, 0)
 		for i := range rows {
 			ids = append(ids, rows[i].ID)
 		}

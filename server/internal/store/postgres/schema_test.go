@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 )
 
@@ -72,9 +73,9 @@ func TestOrderIsByBytesInAnyLanguage(t *testing.T) {
 func TestQueriesUseTheirIndexes(t *testing.T) {
 	address := database(t)
 	s := open(t, address, postgres.Options{})
-	for head := uint64(0); head < 4*batchRows; head += batchRows {
-		rows, changes := rowsOf(newRand(), batchRows, scope, head)
-		if err := push(t.Context(), s, rows, changes); err != nil {
+	for head := uint64(0); head < 4*storetest.BatchRows; head += storetest.BatchRows {
+		rows, changes := storetest.RowsOf(storetest.NewRand(), storetest.BatchRows, scope, head)
+		if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 // two opens two servers on one database.
@@ -79,7 +80,7 @@ func TestATokenIsRememberedLazily(t *testing.T) {
 	if _, err := a.UseToken(t.Context(), "dev-1", "jti", 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Update(t.Context(), oneStep(next)); err != nil {
+	if err := a.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(query(t, address, `SELECT setting FROM seen ORDER BY 1`), " "); got != "recordson used_tokensoff" {

@@ -1,50 +1,16 @@
 package sqlite_test
 
 import (
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
-	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
-	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
-
-// batchRows is the push of one batch.
-const batchRows = 500
-
-func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
-
-// rowsOf makes n new records after a head: 3 KB of state and document and 304
-// bytes of journal each, as in the measurements of STORAGE 6.
-func rowsOf(rng *rand.Rand, n int, scope syncproto.Scope, head uint64) ([]store.Row, []store.Change) {
-	rows, changes := make([]store.Row, n), make([]store.Change, n)
-	for i := range rows {
-		id := syncproto.RecordID{0, 1, 2}
-		binary.BigEndian.PutUint64(id[3:], head+uint64(i)) // UUIDv7: in order of time
-		binary.BigEndian.PutUint32(id[12:], rng.Uint32())
-		state, ops := make([]byte, 1536), make([]byte, 304)
-		for _, b := range [][]byte{state, ops} {
-			for j := range b {
-				b[j] = byte(rng.Uint32())
-			}
-		}
-		seq := head + 1 + uint64(i)
-		rows[i] = store.Row{
-			Scope: scope, ID: id, Kind: "inspection", Seq: seq, Entered: seq, State: state, Agency: "imigrasi", Officer: "officer-17",
-			Doc: fmt.Appendf(nil, `{"text":"%x"}`, state[:750]), CreatedAt: int64(seq), UpdatedAt: int64(seq),
-		}
-		changes[i] = store.Change{Scope: scope, Seq: seq, ID: id, Device: "device-0123456789", Officer: "officer-17", Agency: "imigrasi", Ops: ops, Digest: sha256.Sum256(ops), At: int64(seq)}
-	}
-	return rows, changes
-}
 
 // BenchmarkPush compares, batch by batch in turn, so that a busy machine
 // slows both: a step that reads the head and the rows of 500 ids and writes
@@ -61,14 +27,14 @@ func BenchmarkPush(b *testing.B) {
 	defer s.Close()
 	bare := openBare(b, filepath.Join(dir, "bare.db"))
 
-	rng := newRand()
+	rng := storetest.NewRand()
 	var head uint64
 	var o, f float64
 	for b.Loop() {
-		rows, changes := rowsOf(rng, batchRows, "35.24.14", head)
-		head += batchRows
+		rows, changes := storetest.RowsOf(rng, storetest.BatchRows, "35.24.14", head)
+		head += storetest.BatchRows
 		start := time.Now()
-		if err := push(ctx, s, rows, changes); err != nil {
+		if err := storetest.Push(ctx, s, rows, changes); err != nil {
 			b.Fatal(err)
 		}
 		middle := time.Now()
@@ -146,81 +112,14 @@ func (d *bareDB) insert(b *testing.B, rows []store.Row, changes []store.Change) 
 	}
 }
 
-// BenchmarkRead reads 500 rows of 3 KB: as a feed, and by their ids.
+// BenchmarkRead reads 500 rows of 3 KB.
 func BenchmarkRead(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
-	var ids []syncproto.RecordID
-	for head := uint64(0); head < 20*batchRows; head += batchRows {
-		rows, changes := rowsOf(newRand(), batchRows, scope, head)
-		if err := push(b.Context(), s, rows, changes); err != nil {
-			b.Fatal(err)
-		}
-		ids = ids[:0]
-		for _, r := range rows {
-			ids = append(ids, r.ID)
-		}
-	}
-	read := func(b *testing.B, do func(r store.Reader) (int, error)) {
-		for b.Loop() {
-			err := s.View(b.Context(), func(r store.Reader) error {
-				n, err := do(r)
-				if err == nil && n != batchRows {
-					err = fmt.Errorf("%d rows", n)
-				}
-				return err
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	b.Run("feed", func(b *testing.B) {
-		read(b, func(r store.Reader) (n int, err error) {
-			for _, err := range r.Feed(scope, 1000, 1500) {
-				if err != nil {
-					return n, err
-				}
-				n++
-			}
-			return n, nil
-		})
-	})
-	b.Run("live", func(b *testing.B) {
-		read(b, func(r store.Reader) (int, error) {
-			rows, err := r.Live(ids)
-			return len(rows), err
-		})
-	})
-	b.Run("first page of the log", func(b *testing.B) {
-		read(b, func(r store.Reader) (int, error) {
-			rows, err := r.Log(store.Filter{Grants: syncproto.Grants{{Region: "35", Classes: []syncproto.Class{"D"}}}}, nil, batchRows)
-			return len(rows), err
-		})
-	})
+	storetest.BenchmarkRead(b, open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{}))
 }
 
-// BenchmarkCalls runs calls of one record each, from one caller and from 32 at
-// once: what group commit is for.
+// BenchmarkCalls runs calls of one record each.
 func BenchmarkCalls(b *testing.B) {
-	for _, callers := range []int{1, 32} {
-		b.Run(fmt.Sprintf("%d callers", callers), func(b *testing.B) {
-			s := open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
-			b.SetParallelism(callers / runtime.GOMAXPROCS(0))
-			if callers == 1 {
-				for b.Loop() {
-					if err := s.Update(b.Context(), oneStep(next)); err != nil {
-						b.Fatal(err)
-					}
-				}
-				return
-			}
-			b.RunParallel(func(p *testing.PB) {
-				for p.Next() {
-					if err := s.Update(b.Context(), oneStep(next)); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
-	}
+	storetest.BenchmarkCalls(b, func(b *testing.B) store.Store {
+		return open(b, filepath.Join(b.TempDir(), "store.db"), sqlite.Options{})
+	})
 }

@@ -43,7 +43,7 @@ var checks = [...]struct {
 	{"scopes", checkScopes},
 	{"journal", checkChanges},
 	{"journal of past writes", checkPastWrites},
-	{"registry", checkDevices},
+	{"registry", checkRegistry},
 }
 
 // unreadable runs a check, and reports it if damage ended it.
@@ -190,23 +190,7 @@ func checkPastWrites(v *session, report func(string)) error {
 	})
 }
 
-// checkDevices decodes every row of the registry, and the chains that have not
-// begun.
-func checkDevices(v *session, report func(string)) error {
-	devices, err := v.Devices()
-	if err != nil {
-		return err
-	}
-	if _, err := v.Officers(); err != nil {
-		return err
-	}
-	for i := range devices {
-		for _, problem := range tables.DeviceProblems(&devices[i]) {
-			report(problem)
-		}
-	}
-	return nil
-}
+func checkRegistry(v *session, report func(string)) error { return tables.CheckRegistry(v, report) }
 
 func reportAny(report func(string), problem string) {
 	if problem != "" {

@@ -1,19 +1,15 @@
 package sqlite_test
 
 import (
-	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
-	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
-
-const damagedRows = 40
 
 // wellFilled is a store with a bit of everything, closed.
 func wellFilled(t *testing.T) string {
@@ -23,50 +19,7 @@ func wellFilled(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, changes := rowsOf(newRand(), damagedRows, scope, 0)
-	if err := push(t.Context(), s, rows, changes); err != nil {
-		t.Fatal(err)
-	}
-	value := []byte(`"value"`)
-	dot := syncproto.Dot{Replica: 7, N: 1}
-	const dev = "device-1"
-	err = s.Update(t.Context(),
-		oneStep(func(tx store.Tx) error {
-			return tx.AppendHistory(scope, []store.PastWrite{{
-				ID: rows[0].ID, Path: "a", Dot: dot, HLC: 5, Value: value, Step: syncproto.StepOf(rows[0].ID, "a", dot, 5, sha256.Sum256(value)),
-			}})
-		}),
-		store.Step{Scopes: []string{string(scope), "35.24.02"}, Do: func(tx store.Tx) ([]store.Step, error) {
-			marker := store.Row{ID: rows[1].ID, Seq: damagedRows + 1, MovedTo: "35.24.02"}
-			if err := tx.Put(scope, []store.Row{marker}); err != nil {
-				return nil, err
-			}
-			return nil, tx.Put("35.24.02", []store.Row{{ID: rows[1].ID, Seq: 1, Entered: 1, Doc: []byte(`{}`)}})
-		}},
-		store.Step{Scopes: []string{store.DeviceScope(dev), store.RegistryScope, store.EpochScope}, Do: func(tx store.Tx) ([]store.Step, error) {
-			if err := tx.PutDevice(store.Device{ID: dev, PublicKey: []byte("key")}); err != nil {
-				return nil, err
-			}
-			if err := tx.PutReplicas(dev, []store.Replica{{ID: 7, ClaimedN: 9, HeldN: 3}, {ID: 8, HeldHead: syncproto.ChainStart(8)}}); err != nil {
-				return nil, err
-			}
-			if _, err := tx.PutSteps(dev, 7, []store.ChainStep{{N: 5}}); err != nil {
-				return nil, err
-			}
-			if _, err := tx.SetEpoch([16]byte{}, store.Epoch{ID: [16]byte{1}}); err != nil {
-				return nil, err
-			}
-			return nil, errors.Join(
-				tx.PutWitness(dev, store.Witness{N: 1}), tx.PutReceipt(dev, store.Receipt{N: 1, Body: []byte("body")}), tx.PutSeen(dev, store.Seen{At: 1}),
-				tx.PutOfficer(store.Officer{ID: "officer-1"}), tx.SetGrants(dev, nil, 3), tx.AddEnrolment(store.Enrolment{ID: "code-1"}))
-		}},
-		oneStep(func(tx store.Tx) error {
-			return tx.Quarantine(string(scope), []store.Quarantined{{Key: syncproto.Digest{1}, Device: dev, Raw: []byte("raw")}})
-		}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
+	if err := errors.Join(storetest.Sample(t.Context(), s), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return path

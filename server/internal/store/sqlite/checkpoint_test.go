@@ -7,6 +7,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 // The power goes while the log is moved into the file: the first page, which
@@ -18,8 +19,8 @@ func TestOpenAfterACrashInACheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, changes := rowsOf(newRand(), 500, scope, 0)
-	if err := push(t.Context(), s, rows, changes); err != nil {
+	rows, changes := storetest.RowsOf(storetest.NewRand(), 500, scope, 0)
+	if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 		t.Fatal(err)
 	}
 	before, log := read(t, path), read(t, path+"-wal")

@@ -16,7 +16,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
-	"github.com/sambang-id/sambang/syncproto"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 // hold runs a step that holds the turn until all n others wait, runs them, and
@@ -25,10 +25,10 @@ func hold(t *testing.T, s *sqlite.Store, n int, do func(i int, tx store.Tx) erro
 	t.Helper()
 	errs := make([]error, n)
 	var wg sync.WaitGroup
-	_ = s.Update(t.Context(), oneStep(func(store.Tx) error {
+	_ = s.Update(t.Context(), storetest.OneStep(func(store.Tx) error {
 		for i := range n {
 			wg.Go(func() {
-				errs[i] = s.Update(t.Context(), oneStep(func(tx store.Tx) error { return do(i, tx) }))
+				errs[i] = s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error { return do(i, tx) }))
 			})
 			for s.Waiting() <= i {
 				runtime.Gosched()
@@ -40,24 +40,7 @@ func hold(t *testing.T, s *sqlite.Store, n int, do func(i int, tx store.Tx) erro
 	return errs
 }
 
-const scope syncproto.Scope = "35.24.14"
-
-func oneStep(do func(store.Tx) error) store.Step {
-	return store.Step{Scopes: []string{string(scope)}, Do: func(tx store.Tx) ([]store.Step, error) { return nil, do(tx) }}
-}
-
-// next writes one record at the next sequence.
-func next(tx store.Tx) error {
-	head, err := tx.Head(scope)
-	if err != nil {
-		return err
-	}
-	rows, changes := rowsOf(newRand(), 1, scope, head)
-	if err := tx.Put(scope, rows); err != nil {
-		return err
-	}
-	return tx.Append(scope, changes)
-}
+const scope = storetest.Home
 
 // commits counts the commit frames in the log: those that say how large the
 // file is after them (https://sqlite.org/fileformat2.html#walformat).
@@ -93,7 +76,7 @@ func TestWaitingCallsShareACommit(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
 			s := open(t, path, c.options)
 			before := commits(t, path)
-			for _, err := range hold(t, s, c.calls, func(_ int, tx store.Tx) error { return next(tx) }) {
+			for _, err := range hold(t, s, c.calls, func(_ int, tx store.Tx) error { return storetest.Next(tx) }) {
 				if err != nil {
 					t.Error(err)
 				}
@@ -112,7 +95,7 @@ func TestAGroupEndsAfterItsTime(t *testing.T) {
 	const calls = 5
 	for _, err := range hold(t, s, calls, func(_ int, tx store.Tx) error {
 		time.Sleep(20 * time.Millisecond)
-		return next(tx)
+		return storetest.Next(tx)
 	}) {
 		if err != nil {
 			t.Error(err)
@@ -132,13 +115,13 @@ func TestAFailedCommitFailsItsGroupAndNoOther(t *testing.T) {
 				return err
 			}
 		}
-		return next(tx)
+		return storetest.Next(tx)
 	}) {
 		if err == nil || !strings.Contains(err.Error(), "commit") {
 			t.Errorf("call %d of the failed group: %v", i, err)
 		}
 	}
-	for i, err := range hold(t, s, 3, func(_ int, tx store.Tx) error { return next(tx) }) {
+	for i, err := range hold(t, s, 3, func(_ int, tx store.Tx) error { return storetest.Next(tx) }) {
 		if err != nil {
 			t.Errorf("call %d after the failed group: %v", i, err)
 		}
@@ -159,7 +142,7 @@ func TestAFullDiskLosesNoConfirmedCall(t *testing.T) {
 					return err
 				}
 			}
-			return next(tx)
+			return storetest.Next(tx)
 		}) {
 			switch {
 			case err == nil:
@@ -173,7 +156,7 @@ func TestAFullDiskLosesNoConfirmedCall(t *testing.T) {
 		if full == 0 {
 			t.Errorf("%d pages were enough for 8 records", pages)
 		}
-		if err := s.Update(t.Context(), oneStep(func(store.Tx) error { return s.LimitPages(t.Context(), -1) })); err != nil {
+		if err := s.Update(t.Context(), storetest.OneStep(func(store.Tx) error { return s.LimitPages(t.Context(), -1) })); err != nil {
 			t.Fatal(err)
 		}
 		verify(t, s, kept)
@@ -203,13 +186,13 @@ func TestALockOfAnotherProcessIsBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	s := open(t, path, sqlite.Options{BusyTimeout: 20 * time.Millisecond})
 	other := open(t, path, sqlite.Options{})
-	err := other.Update(t.Context(), oneStep(func(store.Tx) error {
-		return s.Update(t.Context(), oneStep(next))
+	err := other.Update(t.Context(), storetest.OneStep(func(store.Tx) error {
+		return s.Update(t.Context(), storetest.OneStep(storetest.Next))
 	}))
 	if !errors.Is(err, store.ErrBusy) {
 		t.Errorf("error is %v, want %v", err, store.ErrBusy)
 	}
-	if err := s.Update(t.Context(), oneStep(next)); err != nil {
+	if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 		t.Error(err)
 	}
 }
@@ -231,12 +214,12 @@ func TestAViewWaitsForAPlaceNoLongerThanItsContext(t *testing.T) {
 func TestALongQueryEndsWithItsContext(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store.db"), sqlite.Options{})
 	for range 6 {
-		if err := s.Update(t.Context(), oneStep(func(tx store.Tx) error {
+		if err := s.Update(t.Context(), storetest.OneStep(func(tx store.Tx) error {
 			head, err := tx.Head(scope)
 			if err != nil {
 				return err
 			}
-			rows, changes := rowsOf(newRand(), 50, scope, head)
+			rows, changes := storetest.RowsOf(storetest.NewRand(), 50, scope, head)
 			if err := tx.Put(scope, rows); err != nil {
 				return err
 			}
@@ -275,7 +258,7 @@ func TestAHandOnTheCommit(t *testing.T) {
 		}
 		return errors.Join(do(), after)
 	}})
-	put := func() error { return s.Update(t.Context(), oneStep(next)) }
+	put := func() error { return s.Update(t.Context(), storetest.OneStep(storetest.Next)) }
 	before = fmt.Errorf("write: %w", syscall.ENOSPC)
 	if err := put(); !errors.Is(err, store.ErrFull) {
 		t.Errorf("a full disk: %v", err)

@@ -1,13 +1,10 @@
 package sqlite_test
 
 import (
-	"context"
 	"database/sql"
 	"testing"
 
-	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
-	"github.com/sambang-id/sambang/syncproto"
 )
 
 // open opens a store that the test's end closes.
@@ -23,27 +20,6 @@ func open(t testing.TB, path string, o sqlite.Options) *sqlite.Store {
 		}
 	})
 	return s
-}
-
-// push writes rows and changes of one scope as the engine does.
-func push(ctx context.Context, s store.Store, rows []store.Row, changes []store.Change) error {
-	scope := rows[0].Scope
-	return s.Update(ctx, store.Step{Scopes: []string{string(scope)}, Do: func(tx store.Tx) ([]store.Step, error) {
-		if _, err := tx.Head(scope); err != nil {
-			return nil, err
-		}
-		ids := make([]syncproto.RecordID, len(rows))
-		for i := range rows {
-			ids[i] = rows[i].ID
-		}
-		if _, err := tx.Records(scope, ids); err != nil {
-			return nil, err
-		}
-		if err := tx.Put(scope, rows); err != nil {
-			return nil, err
-		}
-		return nil, tx.Append(scope, changes)
-	}})
 }
 
 // sqlOn runs a statement on the file, past the store.

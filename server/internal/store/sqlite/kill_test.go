@@ -13,6 +13,7 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 // victim marks the argument that makes the test binary a writer to be killed.
@@ -84,11 +85,11 @@ func writeForEver(t *testing.T, path string) {
 	}
 	for {
 		var head uint64
-		err := s.Update(context.Background(), oneStep(func(tx store.Tx) (err error) {
+		err := s.Update(context.Background(), storetest.OneStep(func(tx store.Tx) (err error) {
 			if head, err = tx.Head(scope); err != nil {
 				return err
 			}
-			rows, changes := rowsOf(newRand(), 20, scope, head)
+			rows, changes := storetest.RowsOf(storetest.NewRand(), 20, scope, head)
 			if err := tx.Put(scope, rows); err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ func TestWhoWaitsForAFenceIsRefusedTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			if err := s.Update(t.Context(), oneStep(next)); !errors.Is(err, store.ErrBusy) {
+			if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); !errors.Is(err, store.ErrBusy) {
 				t.Errorf("error is %v, want %v", err, store.ErrBusy)
 			}
 		})
@@ -53,7 +53,7 @@ func TestWhoWaitsForAFenceIsRefusedTogether(t *testing.T) {
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), oneStep(next)); err != nil {
+	if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); err != nil {
 		t.Errorf("after the fence: %v", err)
 	}
 }
@@ -72,7 +72,7 @@ func TestAFencedStoreCloses(t *testing.T) {
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
-			if err := s.Update(t.Context(), oneStep(next)); !errors.Is(err, store.ErrBusy) && !errors.Is(err, store.ErrClosed) {
+			if err := s.Update(t.Context(), storetest.OneStep(storetest.Next)); !errors.Is(err, store.ErrBusy) && !errors.Is(err, store.ErrClosed) {
 				t.Errorf("error is %v", err)
 			}
 		})
@@ -113,7 +113,7 @@ func TestAMovedFileTakesNoWriteOfAnyProgram(t *testing.T) {
 			}
 		}
 	}
-	if err := s.Update(t.Context(), oneStep(func(store.Tx) error { return nil })); !errors.Is(err, store.ErrMoved) {
+	if err := s.Update(t.Context(), storetest.OneStep(func(store.Tx) error { return nil })); !errors.Is(err, store.ErrMoved) {
 		t.Errorf("a step that writes nothing: %v", err)
 	}
 	if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !errors.Is(err, store.ErrMoved) {

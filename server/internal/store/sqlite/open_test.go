@@ -12,14 +12,15 @@ import (
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/sqlite"
+	"github.com/sambang-id/sambang/server/internal/store/storetest"
 )
 
 func TestOpenCreatesForTheOwnerOnly(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a store?mode=memory&x#y%20.db") // a name that is not a part of a URI
 	s := open(t, path, sqlite.Options{})
-	rows, changes := rowsOf(newRand(), 1, scope, 0)
-	if err := push(t.Context(), s, rows, changes); err != nil {
+	rows, changes := storetest.RowsOf(storetest.NewRand(), 1, scope, 0)
+	if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)

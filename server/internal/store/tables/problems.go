@@ -28,8 +28,25 @@ func PastWriteProblem(w *store.PastWrite) string {
 	return fmt.Sprintf("past write is not what was appended: %s %s of %s", w.Scope, w.Dot, w.ID)
 }
 
-// DeviceProblems looks at a device and at chains that have not begun.
-func DeviceProblems(d *store.DeviceStatus) (out []string) {
+// CheckRegistry decodes every row of the registry, and reports what is wrong
+// with devices and with chains that have not begun.
+func CheckRegistry(r store.RegistryReader, report func(problem string)) error {
+	devices, err := r.Devices()
+	if err != nil {
+		return err
+	}
+	if _, err := r.Officers(); err != nil {
+		return err
+	}
+	for i := range devices {
+		for _, problem := range deviceProblems(&devices[i]) {
+			report(problem)
+		}
+	}
+	return nil
+}
+
+func deviceProblems(d *store.DeviceStatus) (out []string) {
 	for _, r := range d.Replicas {
 		if r.HeldN == 0 && r.HeldHead != syncproto.ChainStart(r.ID) && r.HeldHead != (syncproto.Digest{}) {
 			out = append(out, fmt.Sprintf("chain of nothing held has a head: device %s replica %s: %s", d.Device.ID, r.ID, hex.EncodeToString(r.HeldHead[:4])))
