@@ -41,7 +41,7 @@ func ready(ctx context.Context, config *pgx.ConnConfig) (at standing, err error)
 		return at, err
 	}
 	defer func() { err = errors.Join(denied(ctx, err), conn.Close(context.WithoutCancel(ctx))) }()
-	citus, err := set(ctx, conn, Options{}.withDefaults(), planAuto)
+	citus, err := set(ctx, conn, Options{}.withDefaults(), planTables)
 	if err == nil && citus {
 		err = assertNodes(ctx, conn)
 	}

@@ -88,7 +88,7 @@ func (x *Target) open(ctx context.Context) (err error) {
 	if x.conn, err = pgx.ConnectConfig(ctx, x.config.ConnConfig); err != nil {
 		return err
 	}
-	if _, err := set(ctx, x.conn, x.options, planAuto); err != nil {
+	if _, err := set(ctx, x.conn, x.options, planTables); err != nil {
 		return err
 	}
 	// Nobody waits for what is done here but who moves.
@@ -233,7 +233,7 @@ func (x *Target) openStore(ctx context.Context) (err error) {
 	s := newStore(x.config, x.options)
 	x.Store = s
 	for _, p := range []**pgxpool.Pool{&s.writers, &s.readers} {
-		if *p, err = s.pool(ctx, x.config, 1, planAuto, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
+		if *p, err = s.pool(ctx, x.config, 1, planTables, `CREATE TEMP VIEW scopes AS SELECT * FROM `+hiddenHeads); err != nil {
 			return err
 		}
 	}

@@ -121,10 +121,10 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s.standing.warn(o.Logger)
-	if s.writers, err = s.pool(ctx, config, o.Writers, planAuto); err != nil {
+	if s.writers, err = s.pool(ctx, config, o.Writers, planSteps); err != nil {
 		return nil, err
 	}
-	if s.readers, err = s.pool(ctx, config, o.Readers, planCustom); err != nil {
+	if s.readers, err = s.pool(ctx, config, o.Readers, planPages); err != nil {
 		return nil, err
 	}
 	for _, p := range []*pgxpool.Pool{s.writers, s.readers} { // so that what is wrong is known now
@@ -186,12 +186,12 @@ const (
 
 // pool makes a pool of connections that are set and asserted one by one. The
 // statements are run on each of them.
-func (s *Store) pool(ctx context.Context, config *pgxpool.Config, places int, plans string, statements ...string) (*pgxpool.Pool, error) {
+func (s *Store) pool(ctx context.Context, config *pgxpool.Config, places int, p plans, statements ...string) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = int32(places) //nolint:gosec // small
 	config.MinConns, config.MinIdleConns = 0, 0
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		citus, err := set(ctx, conn, s.options, plans)
+		citus, err := set(ctx, conn, s.options, p)
 		switch {
 		case err != nil:
 		case citus:
@@ -226,24 +226,37 @@ const (
 	idleTime      = 30 * time.Second // of a transaction in which nothing happens
 )
 
-// How the database plans a statement that it has seen before. A page of the log
-// is found by time for who sees all, and by scope for who sees one: the plan
-// that fits both reads a million rows for one of them.
-const (
-	planAuto   = "auto"
-	planCustom = "force_custom_plan"
+// plans say how the database plans the statements of a connection.
+type plans struct {
+	cache string // plan_cache_mode
+	scans string // enable_seqscan
+}
+
+//nolint:gochecknoglobals // settings, never written to
+var (
+	// A step finds its rows by their keys, and its plans are kept. One that was
+	// made while the tables were empty would read them from end to end, and go on
+	// with it until the database counts their rows.
+	planSteps = plans{cache: "auto", scans: "off"}
+	// A page of the log is found by time for who sees all, and by scope for who
+	// sees one: the plan that fits both reads a million rows for one of them.
+	planPages = plans{cache: "force_custom_plan", scans: "on"}
+	// A move and an upgrade read whole tables.
+	planTables = plans{cache: "auto", scans: "on"}
 )
 
 // set makes a connection what the engine needs, and asserts it. It tells
 // whether the database is one of Citus.
-func set(ctx context.Context, conn *pgx.Conn, o Options, plans string) (citus bool, err error) {
+func set(ctx context.Context, conn *pgx.Conn, o Options, p plans) (citus bool, err error) {
 	millis := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	// A level above "on" waits for standbys too, and stays.
 	if _, err := conn.Exec(ctx, `SELECT
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
 		set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $3, false),
 		set_config('default_transaction_isolation', 'read committed', false), set_config('default_transaction_deferrable', 'off', false),
-		set_config('plan_cache_mode', $4, false)`, millis(o.LockTimeout), millis(statementTime), millis(idleTime), plans); err != nil {
+		set_config('plan_cache_mode', $4, false), set_config('enable_seqscan', $5, false),
+		set_config('jit', 'off', false)`, // to compile a page's query takes longer than to run it
+		millis(o.LockTimeout), millis(statementTime), millis(idleTime), p.cache, p.scans); err != nil {
 		return false, err
 	}
 	return assert(ctx, conn)

@@ -13,34 +13,74 @@ func idList(ids []syncproto.RecordID) [][]byte {
 	return list(ids, func(id *syncproto.RecordID) []byte { return id[:] })
 }
 
-// Records implements [store.RecordTx].
+// Records implements [store.RecordTx]. On one node it reads what there is of the
+// records in all scopes, by the index that begins with their ids, and remembers
+// where they are: whoever asks for a record that is not here asks next where it
+// is, and the answer is as old. A cluster would have to ask all its nodes.
 func (t *tx) Records(scope syncproto.Scope, ids []syncproto.RecordID) ([]store.Row, error) {
 	if err := t.holds(string(scope)); err != nil {
 		return nil, err
 	}
-	return collect(&t.session, tables.ReadRecord[any], `SELECT `+recordsTable.list+` FROM records WHERE scope = $1 AND id = ANY($2)`, string(scope), idList(ids))
+	if t.store.citus.Load() {
+		return collect(&t.session, tables.ReadRecord[any], `SELECT `+recordsTable.list+` FROM records WHERE scope = $1 AND id = ANY($2)`, string(scope), idList(ids))
+	}
+	rows, err := t.everywhere(ids)
+	if err != nil {
+		return nil, err
+	}
+	here := slices.Clone(rows)
+	t.remember(ids, liveOf(rows))
+	return slices.DeleteFunc(here, func(r store.Row) bool { return r.Scope != scope }), nil
 }
 
 // Locate implements [store.RecordTx].
 func (t *tx) Locate(ids []syncproto.RecordID) (map[syncproto.RecordID]syncproto.Scope, error) {
-	rows, err := t.Live(ids)
-	if err != nil {
-		return nil, err
+	unknown := slices.DeleteFunc(slices.Clone(ids), func(id syncproto.RecordID) bool { _, ok := t.homes[id]; return ok })
+	if len(unknown) > 0 {
+		rows, err := t.Live(unknown)
+		if err != nil {
+			return nil, err
+		}
+		t.remember(unknown, rows)
 	}
-	out := make(map[syncproto.RecordID]syncproto.Scope, len(rows))
-	for i := range rows {
-		out[rows[i].ID] = rows[i].Scope
+	out := make(map[syncproto.RecordID]syncproto.Scope, len(ids))
+	for _, id := range ids {
+		if home := t.homes[id]; home != "" {
+			out[id] = home
+		}
 	}
-	return out, nil
+	return out, t.err
 }
 
-// Live implements [store.FeedReader]. It reads the markers too: whether a row
-// is one counts only once its sum is right.
-func (s *session) Live(ids []syncproto.RecordID) ([]store.Row, error) {
-	rows, err := collect(s, tables.ReadRecord[any], `SELECT `+recordsTable.list+` FROM records WHERE id = ANY($1)`, idList(ids))
-	if err != nil {
-		return nil, err
+// remember keeps for the rest of the step where records are at home, until the
+// step puts them somewhere. live are all live rows that ids have.
+func (t *tx) remember(ids []syncproto.RecordID, live []store.Row) {
+	if t.homes == nil {
+		t.homes = make(map[syncproto.RecordID]syncproto.Scope, len(ids))
 	}
+	for _, id := range ids {
+		t.homes[id] = ""
+	}
+	for i := range live {
+		t.homes[live[i].ID] = live[i].Scope
+	}
+}
+
+// everywhere returns what there is of records in all scopes, markers too.
+func (s *session) everywhere(ids []syncproto.RecordID) ([]store.Row, error) {
+	return collect(s, tables.ReadRecord[any], `SELECT `+recordsTable.list+` FROM records WHERE id = ANY($1)`, idList(ids))
+}
+
+// Live implements [store.FeedReader].
+func (s *session) Live(ids []syncproto.RecordID) ([]store.Row, error) {
+	rows, err := s.everywhere(ids)
+	return liveOf(rows), err
+}
+
+// liveOf leaves the live ones of rows, and one damaged one of a record that has
+// none. It takes the markers too: whether a row is one counts only once its sum
+// is right.
+func liveOf(rows []store.Row) []store.Row {
 	live := map[syncproto.RecordID]bool{}
 	for i := range rows {
 		if r := &rows[i]; !r.Damaged && r.MovedTo == "" {
@@ -51,7 +91,7 @@ func (s *session) Live(ids []syncproto.RecordID) ([]store.Row, error) {
 		drop := r.MovedTo != "" || r.Damaged && live[r.ID]
 		live[r.ID] = live[r.ID] || r.Damaged // of several damaged ones, one
 		return drop
-	}), nil
+	})
 }
 
 // Put implements [store.RecordTx].
@@ -73,6 +113,7 @@ func (t *tx) Put(scope syncproto.Scope, rows []store.Row) error {
 			return t.keep(fmt.Errorf("put record %s at %d in scope %q: %w", r.ID, r.Seq, scope, err))
 		}
 		top = max(top, r.Seq)
+		delete(t.homes, r.ID)
 		// One statement replaces a row once; the last of a record counts.
 		if n, twice := at[r.ID]; twice {
 			values[n] = row

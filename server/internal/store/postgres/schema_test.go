@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/postgres"
 	"github.com/sambang-id/sambang/server/internal/store/storetest"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
+	"github.com/sambang-id/sambang/syncproto"
 )
 
 // servers are the tables that are not of the contract.
@@ -123,5 +125,44 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), `RESET enable_seqscan`); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A plan that was made while the tables were empty, and nobody has counted their
+// rows yet, must not read them from end to end: that takes ten times as long
+// after ten thousand records, until the database counts.
+func TestAYoungDatabaseIsNotReadFromEndToEnd(t *testing.T) {
+	address := database(t)
+	s, err := postgres.Open(t.Context(), address, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sqlOn(t, address, `ALTER TABLE records SET (autovacuum_enabled = false)`)
+	rng := storetest.NewRand()
+	for _, home := range []syncproto.Scope{storetest.Home, "35.25.01"} {
+		for head := range uint64(40) {
+			rows, changes := storetest.RowsOf(rng, 1, home, head)
+			if err := storetest.Push(t.Context(), s, rows, changes); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Update(t.Context(), store.Step{Scopes: []string{string(home)}, Do: func(tx store.Tx) ([]store.Step, error) {
+				_, err := tx.Locate([]syncproto.RecordID{{9}, {8}, {7}})
+				return nil, err
+			}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil { // the connections tell what they read
+		t.Fatal(err)
+	}
+	got := query(t, address, `SELECT relname || ' ' || seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0 AND relname IN ('records', 'changes')`)
+	if len(got) > 0 {
+		t.Errorf("rows that were read from end to end: %v", got)
+	}
+	// By what fits best, one row is read of each record that is there, and none of what else the scope has.
+	got = query(t, address, `SELECT indexrelname || ' ' || idx_tup_read FROM pg_stat_user_indexes WHERE idx_tup_read > 80 AND relname = 'records'`)
+	if len(got) > 0 {
+		t.Errorf("rows that were read by an index: %v", got)
 	}
 }

@@ -20,6 +20,9 @@ type tx struct {
 	trace
 	scopes []string
 	heads  []*head
+	// homes are the scopes where records are that the step asked about; "" is
+	// nowhere.
+	homes map[syncproto.RecordID]syncproto.Scope
 }
 
 // head is the counter of a scope within a step.
