@@ -28,6 +28,7 @@ func benchPack() (*pack.Pack, error) {
 // line: "enrol NAME AGENCY REGION" with a code, "token NAME" with a person's token, "id" with the server's. It ends
 // with its input. at is where the store is, "" for the folder.
 func serve(ctx context.Context, dir, at, cert, key string, in io.Reader, out io.Writer) error {
+	server.BoundMemory() // as sambangd does
 	p, err := benchPack()
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ type answer struct {
 // serve is the server's process: it serves a folder and answers orders on its standard input, one a line. Its
 // first line is its address. It ends with its input.
 func serve(ctx context.Context, dir string, limits server.Limits, in io.Reader, out io.Writer) error {
-	debug.SetMemoryLimit(server.GoMemory) // as sambangd does
+	server.BoundMemory() // as sambangd does
 	s, err := server.New(server.Config{Data: dir, Listen: "127.0.0.1:0", Limits: limits})
 	if err != nil {
 		return err

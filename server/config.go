@@ -72,12 +72,6 @@ type Config struct {
 	local func() time.Time
 }
 
-// GoMemory is the soft limit of the Go runtime's memory, in bytes, for commands
-// to set with debug.SetMemoryLimit unless their environment has GOMEMLIMIT. With
-// SQLite's caches, which the runtime doesn't count, a process then stays within
-// 256 MiB whatever it is sent.
-const GoMemory = 144 << 20
-
 // Limits bound what callers may use.
 type Limits = httpapi.Limits
 

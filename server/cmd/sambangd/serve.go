@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -36,9 +34,7 @@ func (a *app) serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // no GOMEMLIMIT
-		debug.SetMemoryLimit(server.GoMemory)
-	}
+	server.BoundMemory()
 	s, err := server.New(server.Config{
 		Data: a.data, Store: a.store, Listen: *listen, URL: *url, CertFile: *cert, KeyFile: *key,
 		Autocert: list(*hosts), AutocertEmail: *email, MetricsListen: *metrics, TrustedProxies: trusted,
