@@ -69,7 +69,7 @@ func checkStructure(v *session, report func(string)) error {
 
 // indexNames are the indexes that the migrations make.
 func indexNames() []string {
-	out := []string{"records_seq", "records_log", "records_of", "records_conflicts", "changes_id", "past_writes_id", "quarantine_inbox", "replicas_replica"}
+	out := []string{"records_seq", "records_log", "records_scope", "records_kind", "records_agency", "records_of", "records_conflicts", "changes_id", "past_writes_id", "quarantine_inbox", "replicas_replica"}
 	for _, t := range allTables {
 		out = append(out, t.Name+"_pkey")
 	}

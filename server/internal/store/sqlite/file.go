@@ -18,7 +18,7 @@ const applicationID = 0x536d6267
 
 // schemaVersion is the version of the tables that this program writes: the
 // number of its last migration.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // firstVersion is the oldest that can be read. The one before, whose rows have
 // no sums, was never released.

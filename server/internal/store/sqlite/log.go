@@ -1,17 +1,25 @@
 package sqlite
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sambang-id/sambang/server/internal/store"
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
 
-// Log implements [store.LogReader]. It walks the index records_log from the
-// newest row down and stops at the limit.
+// narrow is up to how many scopes a page is read from each of them, and not from
+// the log of all: a region in which little happens is not looked for among all
+// that happened elsewhere. It is few enough that what is read in vain is little.
+const narrow = 16
+
+// Log implements [store.LogReader]. It walks an index from the newest row down
+// and stops at the limit: that of all rows, of a kind or of an agency, or those
+// of a few scopes.
 //
 // Which scopes a reader may see is decided in Go, by the rule that the feed
 // uses, over the list of scopes that exist: SQL holds no second version of it.
@@ -27,9 +35,51 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	// The plus keeps SQLite from collecting the rows of all scopes and sorting
-	// them.
-	q := query{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?))`, args: []any{string(list)}}
+	var asked []query
+	if len(scopes) <= narrow {
+		for _, scope := range scopes {
+			q := query{text: `SELECT ` + recordsTable.list + ` FROM records INDEXED BY records_scope WHERE moved_to IS NULL AND scope = ?`, args: []any{string(scope)}}
+			if after != nil { // for the index; the rest follows
+				q.and(`updated_at <= ?`, after.UpdatedAt)
+			}
+			asked = append(asked, q)
+		}
+	} else {
+		// The plus keeps SQLite from collecting the rows of all scopes and sorting
+		// them.
+		asked = []query{{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?))`, args: []any{string(list)}}}
+	}
+	var rows []store.Row
+	err = s.attempt(func() error {
+		for i := range asked {
+			q := &asked[i]
+			if err := q.filter(f, after, limit); err != nil {
+				return err
+			}
+			page, err := collect(s, scanRow, q.text, q.args...)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, page...)
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrDamaged) || err == nil && anyDamaged(rows) {
+		rows, err = s.salvageLog(f, string(list), after, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	if len(asked) > 1 {
+		slices.SortFunc(rows, func(a, b store.Row) int {
+			return cmp.Or(cmp.Compare(b.UpdatedAt, a.UpdatedAt), cmp.Compare(b.Scope, a.Scope), cmp.Compare(b.Seq, a.Seq))
+		})
+	}
+	return rows[:min(limit, len(rows))], nil
+}
+
+// filter adds what rows of the log must be, their order and their number.
+func (q *query) filter(f store.Filter, after *store.LogKey, limit int) error {
 	if f.Kind != "" {
 		q.and(`kind = ?`, f.Kind)
 	}
@@ -40,20 +90,11 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 		q.and(`deleted = 0`)
 	}
 	if err := q.span(f, after); err != nil {
-		return nil, err
-	}
-	var rows []store.Row
-	err = s.attempt(func() (err error) {
-		rows, err = collect(s, scanRow, q.text+logOrder, append(q.args, int64(limit))...)
 		return err
-	})
-	if errors.Is(err, store.ErrDamaged) || err == nil && anyDamaged(rows) {
-		rows, err = s.salvageLog(f, string(list), after, limit)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("log: %w", err)
-	}
-	return rows, nil
+	q.text += logOrder
+	q.args = append(q.args, int64(limit))
+	return nil
 }
 
 const logOrder = ` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`
@@ -119,7 +160,7 @@ func (s *session) Stats() (store.Stats, error) {
 		(SELECT count(*) FROM changes),
 		(SELECT count(*) FROM quarantine WHERE state = 'open'),
 		(SELECT count(*) FROM devices),
-		(SELECT coalesce(sum(conflicts), 0) FROM records WHERE conflicts > 0 AND moved_to IS NULL),
+		(SELECT coalesce(sum(conflicts), 0) FROM records INDEXED BY records_conflicts WHERE conflicts > 0 AND moved_to IS NULL),
 		(SELECT count(*) FROM scopes WHERE seq > 0)`)
 	if err != nil {
 		return st, fmt.Errorf("stats: %w", err)

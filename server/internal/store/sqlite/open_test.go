@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,7 +68,7 @@ func TestOpenAssertsDurability(t *testing.T) {
 		t.Errorf("journal_mode is %v", got)
 	}
 	for pragma, want := range map[string]string{
-		"synchronous": "2", "foreign_keys": "1", "cell_size_check": "1", "busy_timeout": "5000", "journal_mode": "wal", "application_id": "1399677543", "user_version": "2",
+		"synchronous": "2", "foreign_keys": "1", "cell_size_check": "1", "busy_timeout": "5000", "journal_mode": "wal", "application_id": "1399677543", "user_version": "3",
 	} {
 		for _, pool := range []string{"writer", "reader"} {
 			if got := sqlite.Pragma(t.Context(), open(t, path, sqlite.Options{}), pool, pragma); got != want {
@@ -101,7 +103,7 @@ func TestOpenLeavesForeignFilesAlone(t *testing.T) {
 			makeDB(t, path, `PRAGMA journal_mode = WAL`, `PRAGMA application_id = 7`, `CREATE TABLE records (x)`)
 		}, store.ErrForeign},
 		"a newer store": {func(t *testing.T, path string) {
-			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 3`, `CREATE TABLE records (x)`)
+			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 4`, `CREATE TABLE records (x)`)
 		}, store.ErrNewer},
 		"a store whose rows have no sums": {func(t *testing.T, path string) {
 			makeDB(t, path, `PRAGMA application_id = 1399677543`, `PRAGMA user_version = 1`, `CREATE TABLE records (x)`)
@@ -208,4 +210,34 @@ func readDir(t *testing.T, dir string) map[string][]byte {
 		}
 	}
 	return out
+}
+
+// A store of the version before is upgraded where it stands, with what it holds.
+func TestOpenUpgradesAStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := storetest.Sample(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const indexes = `SELECT name || ' ' || sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name`
+	want := query(t, path, indexes)
+	for _, text := range []string{`DROP INDEX records_scope`, `DROP INDEX records_kind`, `DROP INDEX records_agency`, `DELETE FROM goose_db_version WHERE version_id = 3`, `PRAGMA user_version = 2`} {
+		sqlOn(t, path, text)
+	}
+	s = open(t, path, sqlite.Options{})
+	if got := query(t, path, indexes); !slices.Equal(got, want) {
+		t.Errorf("indexes\nare  %v\nwant %v", got, want)
+	}
+	if err := s.Check(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
+		t.Error(err)
+	}
+	if got := query(t, path, `SELECT count(*) FROM records WHERE moved_to IS NULL`); got[0] != strconv.Itoa(storetest.SampleRows) {
+		t.Errorf("%s records", got[0])
+	}
 }

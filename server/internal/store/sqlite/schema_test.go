@@ -58,13 +58,16 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		"feed":       {`SELECT state FROM records WHERE scope = ? AND seq > ? AND seq <= ? ORDER BY seq`, []any{"a", int64(1), int64(2)}, "records_seq", "TEMP B-TREE"},
 		"records":    {`SELECT state FROM records WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND scope = ?`, []any{"[]", "a"}, "(id=? AND scope=?)", "SCAN records"},
 		"live":       {`SELECT state FROM records WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND moved_to IS NULL`, []any{"[]"}, "(id=?)", "SCAN records"},
-		"log":        {`SELECT state FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?)) AND kind = ? AND (updated_at, scope, seq) < (?, ?, ?) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, []any{"[]", "k", int64(1), "a", int64(1), int64(1)}, "records_log", "TEMP B-TREE"},
+		"log":        {`SELECT state FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?)) AND (updated_at, scope, seq) < (?, ?, ?) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, []any{"[]", int64(1), "a", int64(1), int64(1)}, "records_log", "TEMP B-TREE"},
+		"kind":       {`SELECT state FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?)) AND kind = ? AND deleted = 0 AND (updated_at, scope, seq) < (?, ?, ?) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, []any{"[]", "k", int64(1), "a", int64(1), int64(1)}, "records_kind (kind=? AND (updated_at,scope,seq)<(?,?,?))", "TEMP B-TREE"},
+		"agency":     {`SELECT state FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?)) AND agency = ? AND deleted = 0 ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, []any{"[]", "k", int64(1)}, "records_agency (agency=?)", "TEMP B-TREE"},
+		"scope":      {`SELECT state FROM records INDEXED BY records_scope WHERE moved_to IS NULL AND scope = ? AND updated_at <= ? AND kind = ? AND (updated_at, scope, seq) < (?, ?, ?) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, []any{"a", int64(1), "k", int64(1), "a", int64(1), int64(1)}, "records_scope (scope=? AND updated_at<?)", "TEMP B-TREE"},
 		"companions": {`SELECT state FROM records WHERE of_id = ? AND moved_to IS NULL`, []any{[]byte("x")}, "records_of", "SCAN"},
 		"changes":    {`SELECT ops FROM changes WHERE id = ? ORDER BY at, scope, seq`, []any{[]byte("x")}, "changes_id", "SCAN"},
 		"erase":      {`UPDATE changes SET ops = x'' WHERE id = ? AND scope = ? AND length(ops) > 0`, []any{[]byte("x"), "a"}, "changes_id (id=? AND scope=?)", "SCAN"},
 		"past":       {`SELECT value FROM past_writes WHERE id = ? ORDER BY hlc`, []any{[]byte("x")}, "past_writes_id", "SCAN"},
 		"inbox":      {`SELECT raw FROM quarantine WHERE 1 AND (at, key) < (?, ?) ORDER BY at DESC, key DESC LIMIT ?`, []any{int64(1), []byte("x"), int64(1)}, "quarantine_inbox", "TEMP B-TREE"},
-		"conflicts":  {`SELECT coalesce(sum(conflicts), 0) FROM records WHERE conflicts > 0 AND moved_to IS NULL`, nil, "records_conflicts", "SCAN records\n"},
+		"conflicts":  {`SELECT coalesce(sum(conflicts), 0) FROM records INDEXED BY records_conflicts WHERE conflicts > 0 AND moved_to IS NULL`, nil, "records_conflicts", "SCAN records\n"},
 		"replica":    {`SELECT replica FROM replicas WHERE replica IN (SELECT unhex(value) FROM json_each(?)) AND scope <> ?`, []any{"[]", "a"}, "replicas_replica", "SCAN replicas"},
 	} {
 		plan, err := s.Plan(t.Context(), c.query, c.args...)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ func logCases() []testCase {
 		{"the log selects by each field of the filter", logFilter},
 		{"the log shows what the grants allow and nothing else", logGrants},
 		{"pages of equal times neither repeat nor miss a row", logPages},
+		{"the log of few scopes is that of all", logOfFewScopes},
 		{"pages stay whole while rows are written", logPagesUnderWrites},
 		{"order is by bytes, whatever the language", byteOrder},
 		{"stats count what is live and open", stats},
@@ -99,6 +101,55 @@ func (b *bench) varied(rng *rand.Rand, n int) []store.Row {
 	}
 	slices.SortFunc(live, newestFirst)
 	return live
+}
+
+// logOfFewScopes: an engine may read a few scopes from each of them, and many
+// from the log of all. Both are the same log, in the same order, page by page,
+// where many records have one time.
+func logOfFewScopes(b *bench) {
+	const scopes, each = 20, 12
+	rng := NewRand()
+	for n := range scopes {
+		rows, changes := RowsOf(rng, each, syncproto.Scope(fmt.Sprintf("35.%02d.01", n+1)), 0)
+		for i := range rows {
+			rows[i].UpdatedAt = int64(1 + i/4) // ties, within scopes and between them
+			rows[i].Kind, rows[i].Agency = []string{"inspection", "site"}[i%2], []string{"imigrasi", "polri"}[i/2%2]
+		}
+		b.must(Push(b.Context(), b.s, rows, changes))
+	}
+	in := func(all []store.LogKey, of ...syncproto.Region) (out []store.LogKey) {
+		for _, k := range all {
+			if slices.ContainsFunc(of, func(r syncproto.Region) bool { return r.Covers(k.Scope.Region()) }) {
+				out = append(out, k)
+			}
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name         string
+		kind, agency string
+		of           int // one in how many rows is of it
+	}{{"all", "", "", 1}, {"kind", "site", "", 2}, {"agency", "", "polri", 2}, {"both", "site", "polri", 4}} {
+		f := store.Filter{Kind: c.kind, Agency: c.agency, Grants: everywhere()}
+		wide := keysOf(b.log(f, 50))
+		if len(wide) != scopes*each/c.of {
+			b.Errorf("%s: %d rows, want %d", c.name, len(wide), scopes*each/c.of)
+		}
+		for _, region := range []syncproto.Region{"35.07", "35.20.01"} {
+			f.Region = region
+			want := in(wide, region)
+			if diff := cmp.Diff(want, keysOf(b.log(f, 5))); diff != "" || len(want) == 0 {
+				b.Errorf("%s, region %s (-wide +narrow):\n%s", c.name, region, diff)
+			}
+		}
+		// Of a reader who sees a few scopes, the same.
+		f.Region, f.Grants = "", syncproto.Grants{{Region: "35.03", Classes: []syncproto.Class{"D"}}, {Region: "35.11", Classes: []syncproto.Class{"D"}}, {Region: "35.12", Classes: []syncproto.Class{"D"}}}
+		for _, page := range []int{3, 2 * each, 100} {
+			if diff := cmp.Diff(in(wide, "35.03", "35.11", "35.12"), keysOf(b.log(f, page))); diff != "" {
+				b.Errorf("%s, three scopes, pages of %d (-wide +narrow):\n%s", c.name, page, diff)
+			}
+		}
+	}
 }
 
 // logFilter: each condition alone and all together, against the plain reading
