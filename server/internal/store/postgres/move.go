@@ -253,11 +253,26 @@ func (x *Target) Finish(ctx context.Context) error {
 		}
 		x.Store = nil
 	}
-	_, err := x.conn.Exec(ctx, `ALTER TABLE `+hiddenHeads+` RENAME TO scopes`)
+	// The first pages are planned by what is there, and not by what an empty
+	// table is taken for.
+	_, err := x.conn.Exec(ctx, `ANALYZE `+hiddenHeads+`, `+strings.Join(counted(), `, `))
+	if err == nil {
+		_, err = x.conn.Exec(ctx, `ALTER TABLE `+hiddenHeads+` RENAME TO scopes`)
+	}
 	if err == nil {
 		x.begun, x.finished = false, true
 	}
 	return x.named(ctx, "finish the move into", err)
+}
+
+// counted are the tables of the contract but for the counters.
+func counted() (names []string) {
+	for _, t := range tables.All() {
+		if t != tables.Scopes {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }
 
 // Close closes the connections. What was not finished stays so.
