@@ -250,6 +250,7 @@ func TestDrillPointInTimeRestore(t *testing.T) {
 			w.sync(c)
 			d.administer("base")
 			s := begin(w) // after the base backup: it comes from the archive
+			// The target is between two commits, and not at the time of one.
 			time.Sleep(20 * time.Millisecond)
 			target := d.shell(`psql -XAtc 'SELECT clock_timestamp()'`)
 			time.Sleep(20 * time.Millisecond)
