@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/sambang-id/sambang/internal/pgtest"
 	"github.com/sambang-id/sambang/server/internal/move"
@@ -47,15 +46,7 @@ func TestEveryRowOfEveryTableIsMoved(t *testing.T) {
 	}
 	w.same()
 	// The database has counted its rows, so that the first pages are found by their indexes.
-	conn, err := pgx.Connect(t.Context(), w.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	var counted int
-	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples > 0`).Scan(&counted); err != nil || counted != len(tables.All()) {
-		t.Errorf("the rows of %d tables are counted, %v", counted, err)
-	}
+	w.cluster.Exec(t, w.address, fmt.Sprintf(`DO $$ BEGIN ASSERT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples > 0) = %d, 'tables are not counted'; END $$`, len(tables.All())))
 	w.moved(func(s *postgres.Store) {
 		if diff := cmp.Diff(before, w.dump(s)); diff != "" {
 			t.Errorf("what the store shows (-before +after):\n%s", diff)
