@@ -70,6 +70,9 @@ type Config struct {
 	// local is this machine's clock, for tests in which it is wrong. nil:
 	// time.Now.
 	local func() time.Time
+	// poll is how often a stream looks for itself, for tests of what wakes it. 0:
+	// as headquarters has it.
+	poll time.Duration
 }
 
 // Limits bound what callers may use.

@@ -13,6 +13,12 @@ func WithLocal(c Config, now func() time.Time) Config {
 	return c
 }
 
+// WithPoll returns c with streams that look for themselves only so often.
+func WithPoll(c Config, every time.Duration) Config {
+	c.poll = every
+	return c
+}
+
 // SharedClock is the clock of servers that share a database.
 type SharedClock = sharedClock
 

@@ -33,6 +33,7 @@ type Server struct {
 	api      *httpapi.API
 	certs    *certificates
 	clock    *sharedClock // nil: Config.Now is
+	wakes    *wakes       // nil: no other server shares the store
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -86,9 +87,14 @@ func New(c Config) (_ *Server, err error) {
 		Store: s.store, ServerID: s.identity.ServerID, ReceiptKey: s.identity.ReceiptKey, ReceiptKeyID: s.identity.ReceiptKeyID,
 		ProjectKey: s.identity.ProjectKey, Pack: c.Pack, Rand: c.Rand, Logger: c.Logger,
 	})
-	s.hq, err = hq.New(hq.Config{
-		Store: s.store, Decisions: s.engine, Secret: s.identity.ProjectKey, Pack: c.Pack, Audit: c.Logger, Now: c.Now,
-	})
+	headquarters := hq.Config{
+		Store: s.store, Decisions: s.engine, Secret: s.identity.ProjectKey, Pack: c.Pack, Audit: c.Logger, Now: c.Now, Poll: c.poll,
+	}
+	if shared, ok := s.store.(store.Wakes); ok {
+		s.wakes = newWakes(shared, func() { s.hq.Heard() }, c.Logger)
+		headquarters.Tell = s.wakes.tell
+	}
+	s.hq, err = hq.New(headquarters)
 	if err != nil {
 		return nil, err
 	}
@@ -180,15 +186,25 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		servers = append(servers, serving{metricsServer(s.api.Metrics()), l})
 	}
-	if s.clock != nil {
-		ticking, stop := context.WithCancel(ctx)
-		var clock sync.WaitGroup
-		clock.Go(func() { s.clock.run(ticking) })
-		defer clock.Wait()
-		defer stop()
-	}
+	defer s.beside(ctx)()
 	s.config.Logger.InfoContext(ctx, "serving", "address", addr.String(), "server_id", s.ID(), "tls", s.config.tls())
 	return serve(ctx, servers, orDefault(s.config.ShutdownTime, 15*time.Second), s.config.Logger)
+}
+
+// beside starts what runs beside the requests, and returns what ends it.
+func (s *Server) beside(ctx context.Context) (end func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	if s.clock != nil {
+		all.Go(func() { s.clock.run(ctx) })
+	}
+	if s.wakes != nil {
+		all.Go(func() { s.wakes.run(ctx) })
+	}
+	return func() {
+		stop()
+		all.Wait()
+	}
 }
 
 // serving is a server and where it listens.

@@ -26,6 +26,9 @@ type Config struct {
 	Secret []byte
 	// Pack says what records mean. Default: none; every field is shown as it is.
 	Pack *pack.Pack
+	// Tell is told of what was committed here, for other servers whose streams
+	// follow the same log; it returns at once. Default: there are none.
+	Tell func()
 	// Audit gets one line for each read of records. Default: silent.
 	Audit *slog.Logger
 	// Now is the server's clock. Default: time.Now.
@@ -104,6 +107,9 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Tell == nil {
+		c.Tell = func() {}
+	}
 	orDefault(&c.CursorEvery, 200)
 	orDefault(&c.FollowFor, 15*time.Minute)
 	orDefault(&c.Poll, 2*time.Second)
@@ -122,9 +128,16 @@ func orDefault[T comparable](v *T, or T) {
 	}
 }
 
-// Wake tells following streams that something was committed. It is a hint:
-// they also look for themselves.
+// Wake tells following streams, here and at other servers, that something was
+// committed here. It is a hint: they also look for themselves.
 func (s *Service) Wake() {
+	s.Heard()
+	s.config.Tell()
+}
+
+// Heard tells the streams that follow here that something was committed at
+// another server.
+func (s *Service) Heard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.wake)

@@ -53,3 +53,15 @@ type Clock interface {
 	// Time returns Unix microseconds, as of some moment within the call.
 	Time(ctx context.Context) (int64, error)
 }
+
+// Wakes is a store whose servers tell each other that something was committed,
+// so that who follows the log hears of it at once. What is told is a hint that
+// may be lost: whoever needs to know looks for himself now and then.
+type Wakes interface {
+	// Tell tells all other servers that something was committed.
+	Tell(ctx context.Context) error
+	// Hear calls heard when it begins to listen, because something may have been
+	// missed before, and whenever another server tells something. It returns when
+	// ctx is done, or with the error that ended it.
+	Hear(ctx context.Context, heard func()) error
+}

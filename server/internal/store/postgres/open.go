@@ -73,6 +73,7 @@ func (o Options) withDefaults() Options {
 // concurrent use, also beside other servers on the same database.
 type Store struct {
 	name    string // of the database, for errors
+	self    string // of this process, among the servers of the database
 	options Options
 	// citus: the tables may be on other nodes. A database becomes one of Citus
 	// while it is open; then all its connections are ended before the first table
@@ -137,7 +138,7 @@ func Open(ctx context.Context, url string, o Options) (_ *Store, err error) {
 
 // newStore returns a store without connections.
 func newStore(config *pgxpool.Config, o Options) *Store {
-	return &Store{options: o, name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
+	return &Store{options: o, self: rand.Text(), name: nameOf(&config.ConnConfig.Config), places: newPlaces(), gate: newGate(), damages: tables.NewDamages(o.OnDamage)}
 }
 
 // nameOf names a database as people do, without who enters it and how.
