@@ -62,3 +62,14 @@ func TestDamagedRowsOnCitus(t *testing.T) {
 	}
 	runDamaged(t, citusDatabases(t, c))
 }
+
+// All servers of a cluster are connected to its coordinator.
+func TestServersOnCitus(t *testing.T) {
+	c, ok := citus(t)
+	if !ok {
+		return
+	}
+	database := citusDatabases(t, c)
+	t.Run("are one store", func(t *testing.T) { runPair(t, database) })
+	t.Run("tell each other", func(t *testing.T) { tellEachOther(t, database(t)) })
+}

@@ -72,6 +72,12 @@ func (p *pair) Backup(ctx context.Context, to string) error { return p.next().Ba
 func (p *pair) Close() error { return errors.Join(p.stores[0].Close(), p.stores[1].Close()) }
 
 func TestTwoServersAreOneStore(t *testing.T) {
+	runPair(t, func(t testing.TB) string { return database(t) })
+}
+
+// runPair runs the contract on two servers of one database.
+func runPair(t *testing.T, database func(testing.TB) string) {
+	t.Helper()
 	storetest.Run(t, func(t *testing.T) store.Store {
 		address := database(t)
 		var p pair

@@ -11,7 +11,11 @@ import (
 
 // Each server hears the others and not itself, and the end of what it hears by.
 func TestServersTellEachOther(t *testing.T) {
-	address := database(t)
+	tellEachOther(t, database(t))
+}
+
+func tellEachOther(t *testing.T, address string) {
+	t.Helper()
 	servers := [3]*postgres.Store{}
 	var heard [3]chan struct{}
 	var ended [3]chan error
