@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,11 +10,6 @@ import (
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
-
-// narrow is up to how many scopes a page is read from each of them, and not from
-// the log of all: a region in which little happens is not looked for among all
-// that happened elsewhere. It is few enough that what is read in vain is little.
-const narrow = 16
 
 // Log implements [store.LogReader]. It walks the index records_log from the
 // newest row down and stops at the limit, or the index records_scope of each of
@@ -32,7 +26,7 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	switch {
 	case len(scopes) == 0:
 		return nil, nil
-	case len(scopes) <= narrow:
+	case len(scopes) <= tables.Narrow:
 		for _, scope := range scopes {
 			q := logQuery()
 			q.and(`scope = ?`, scope)
@@ -65,9 +59,7 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 		return pages[0], nil
 	}
 	rows := slices.Concat(pages...)
-	slices.SortFunc(rows, func(a, b store.Row) int {
-		return cmp.Or(cmp.Compare(b.UpdatedAt, a.UpdatedAt), cmp.Compare(b.Scope, a.Scope), cmp.Compare(b.Seq, a.Seq))
-	})
+	slices.SortFunc(rows, tables.NewestFirst)
 	return rows[:min(limit, len(rows))], nil
 }
 

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +10,6 @@ import (
 	"github.com/sambang-id/sambang/server/internal/store/tables"
 	"github.com/sambang-id/sambang/syncproto"
 )
-
-// narrow is up to how many scopes a page is read from each of them, and not from
-// the log of all: a region in which little happens is not looked for among all
-// that happened elsewhere. It is few enough that what is read in vain is little.
-const narrow = 16
 
 // Log implements [store.LogReader]. It walks an index from the newest row down
 // and stops at the limit: that of all rows, of a kind or of an agency, or those
@@ -36,7 +30,7 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	var asked []query
-	if len(scopes) <= narrow {
+	if len(scopes) <= tables.Narrow {
 		for _, scope := range scopes {
 			q := query{text: `SELECT ` + recordsTable.list + ` FROM records INDEXED BY records_scope WHERE moved_to IS NULL AND scope = ?`, args: []any{string(scope)}}
 			if after != nil { // for the index; the rest follows
@@ -71,9 +65,7 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 		return nil, fmt.Errorf("log: %w", err)
 	}
 	if len(asked) > 1 {
-		slices.SortFunc(rows, func(a, b store.Row) int {
-			return cmp.Or(cmp.Compare(b.UpdatedAt, a.UpdatedAt), cmp.Compare(b.Scope, a.Scope), cmp.Compare(b.Seq, a.Seq))
-		})
+		slices.SortFunc(rows, tables.NewestFirst)
 	}
 	return rows[:min(limit, len(rows))], nil
 }
