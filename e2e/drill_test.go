@@ -139,13 +139,19 @@ func (d *drill) tell(w *world) {
 // promoted waits until the database is no standby.
 func (d *drill) promoted(c *pgtest.Cluster) {
 	d.t.Helper()
+	d.until(c, `psql -XAtc 'SELECT NOT pg_is_in_recovery()'`)
+}
+
+// until waits until a command at a database says t.
+func (d *drill) until(c *pgtest.Cluster, command string) {
+	d.t.Helper()
 	for range 600 {
-		if d.on(c, `psql -XAtc 'SELECT pg_is_in_recovery()'`) == "f" {
+		if d.on(c, command) == "t" {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	d.t.Fatal("the database stays a standby")
+	d.t.Fatalf("after a minute, still not: %s", command)
 }
 
 // story is what phones did before and after the moment that the database is put
@@ -323,12 +329,7 @@ func TestDrillAStandbyTakesOver(t *testing.T) {
 	}
 	s := begin(w)
 	behind := d.shell(`psql -XAtc 'SELECT pg_current_wal_lsn()'`)
-	for range 600 {
-		if d.on(standby, `psql -XAtc "SELECT pg_last_wal_replay_lsn() >= '`+behind+`'"`) == "t" {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	d.until(standby, `psql -XAtc "SELECT pg_last_wal_replay_lsn() >= '`+behind+`'"`)
 	if err := standby.Stop(pgtest.Crash); err != nil { // the network between them is cut
 		t.Fatal(err)
 	}
