@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 
 // Log implements [store.LogReader]. It walks the index records_log from the
 // newest row down and stops at the limit, or the index records_scope of each of
-// a few scopes, in one round trip.
+// a few scopes, which the database merges.
 //
 // Which scopes a reader may see is decided in Go, by the rule that the feed
 // uses, over the list of scopes that exist: SQL holds no second version of it.
@@ -22,50 +21,46 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	var asked []query
+	var q query
 	switch {
 	case len(scopes) == 0:
 		return nil, nil
 	case len(scopes) <= tables.Narrow:
-		for _, scope := range scopes {
-			q := logQuery()
+		q.add(`SELECT ` + recordsTable.list + ` FROM (`)
+		for i, scope := range scopes {
+			if i > 0 {
+				q.add(` UNION ALL `)
+			}
+			q.add(`(` + sqlLog)
 			q.and(`scope = ?`, scope)
 			if after != nil { // for the index; the rest follows
 				q.and(`updated_at <= ?`, after.UpdatedAt)
 			}
-			asked = append(asked, q)
+			if err := q.filter(f, after, limit); err != nil {
+				return nil, fmt.Errorf("log: %w", err)
+			}
+			q.add(`)`)
 		}
+		q.add(`) AS newest`+logOrder, int64(limit))
 	default:
-		q := logQuery()
+		q.add(sqlLog)
 		q.and(`scope = ANY(?)`, scopes)
-		asked = append(asked, q)
-	}
-	pages := make([][]store.Row, len(asked))
-	var commands []command
-	for i := range asked {
-		q := &asked[i]
 		if err := q.filter(f, after, limit); err != nil {
 			return nil, fmt.Errorf("log: %w", err)
 		}
-		if slices.ContainsFunc(q.args, unheard) {
-			return nil, s.err
-		}
-		commands = append(commands, into(&pages[i], tables.ReadRecord[any], q.text, q.args...))
 	}
-	if err := s.send(commands...); err != nil {
+	rows, err := collect(s, tables.ReadRecord[any], q.text, q.args...)
+	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	if len(pages) == 1 {
-		return pages[0], nil
-	}
-	rows := slices.Concat(pages...)
-	slices.SortFunc(rows, tables.NewestFirst)
-	return rows[:min(limit, len(rows))], nil
+	return rows, nil
 }
 
-func logQuery() query {
-	return query{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL`}
-}
+//nolint:gochecknoglobals // texts, never written to
+var (
+	sqlLog   = `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL`
+	logOrder = ` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`
+)
 
 // filter adds what rows of the log must be, their order and their number.
 func (q *query) filter(f store.Filter, after *store.LogKey, limit int) error {
@@ -91,7 +86,7 @@ func (q *query) filter(f store.Filter, after *store.LogKey, limit int) error {
 		}
 		q.and(`(updated_at, scope, seq) < (?, ?, ?)`, after.UpdatedAt, string(after.Scope), seq)
 	}
-	q.add(` ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT ?`, int64(limit))
+	q.add(logOrder, int64(limit))
 	return nil
 }
 

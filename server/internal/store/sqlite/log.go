@@ -44,9 +44,13 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 		asked = []query{{text: `SELECT ` + recordsTable.list + ` FROM records WHERE moved_to IS NULL AND +scope IN (SELECT value FROM json_each(?))`, args: []any{string(list)}}}
 	}
 	var rows []store.Row
+	damaged := false
 	err = s.attempt(func() error {
 		for i := range asked {
 			q := &asked[i]
+			if len(rows) == limit { // what is older is not of the page
+				q.and(`updated_at >= ?`, rows[limit-1].UpdatedAt)
+			}
 			if err := q.filter(f, after, limit); err != nil {
 				return err
 			}
@@ -54,20 +58,26 @@ func (s *session) Log(f store.Filter, after *store.LogKey, limit int) ([]store.R
 			if err != nil {
 				return err
 			}
-			rows = append(rows, page...)
+			damaged = damaged || anyDamaged(page)
+			rows = newest(append(rows, page...), limit)
 		}
 		return nil
 	})
-	if errors.Is(err, store.ErrDamaged) || err == nil && anyDamaged(rows) {
+	if errors.Is(err, store.ErrDamaged) || err == nil && damaged {
 		rows, err = s.salvageLog(f, string(list), after, limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log: %w", err)
 	}
-	if len(asked) > 1 {
-		slices.SortFunc(rows, tables.NewestFirst)
-	}
-	return rows[:min(limit, len(rows))], nil
+	return rows, nil
+}
+
+// newest leaves the first rows of the log, and of the others nothing in memory.
+func newest(rows []store.Row, limit int) []store.Row {
+	slices.SortFunc(rows, tables.NewestFirst)
+	n := min(limit, len(rows))
+	clear(rows[n:])
+	return rows[:n]
 }
 
 // filter adds what rows of the log must be, their order and their number.
