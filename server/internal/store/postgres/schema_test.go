@@ -86,10 +86,10 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 	sqlOn(t, address, `ANALYZE`)
 	conn := connect(t, address)
 	for name, c := range map[string]struct{ query, want, never string }{
-		"feed":       {`SELECT state FROM records WHERE scope = '35.24.14' AND seq > 100 AND seq <= 2000 ORDER BY seq LIMIT 128`, "records_seq", "Sort"},
-		"records":    {`SELECT state FROM records WHERE scope = '35.24.14' AND id = ANY(ARRAY['\x01'::bytea, '\x02'])`, "records_pkey", "Seq Scan"},
-		"live":       {`SELECT state FROM records WHERE id = ANY(ARRAY['\x01'::bytea, '\x02'])`, "records_pkey", "Seq Scan"},
-		"log":        {`SELECT state FROM records WHERE moved_to IS NULL AND scope = ANY(ARRAY['35.24.14', '35.24.02']) AND (updated_at, scope, seq) < (1000, 'x', 1) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT 50`, "records_log", "Sort"},
+		"feed":    {`SELECT state FROM records WHERE scope = '35.24.14' AND seq > 100 AND seq <= 2000 ORDER BY seq LIMIT 128`, "records_seq", "Sort"},
+		"records": {`SELECT state FROM records WHERE scope = '35.24.14' AND id = ANY(ARRAY['\x01'::bytea, '\x02'])`, "records_pkey", "Seq Scan"},
+		"live":    {`SELECT state FROM records WHERE id = ANY(ARRAY['\x01'::bytea, '\x02'])`, "records_pkey", "Seq Scan"},
+		"log":     {`SELECT state FROM records WHERE moved_to IS NULL AND scope = ANY(ARRAY['35.24.14', '35.24.02']) AND (updated_at, scope, seq) < (1000, 'x', 1) ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT 50`, "records_log", "Sort"},
 		"few scopes": {`SELECT state FROM ((SELECT state, updated_at, scope, seq FROM records WHERE moved_to IS NULL AND scope = '35.24.14' AND deleted = 0 ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT 50)
 			UNION ALL (SELECT state, updated_at, scope, seq FROM records WHERE moved_to IS NULL AND scope = '35.24.02' AND deleted = 0 ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT 50)) AS newest
 			ORDER BY updated_at DESC, scope DESC, seq DESC LIMIT 50`, "Merge Append", "Seq Scan"},
